@@ -1,0 +1,438 @@
+"""A deployment's definition: what to predict, from what, with whom, and what to do on drift.
+
+The structs below *are* the reference: the definition file is their TOML form, the generated
+documentation reads their docstrings, and every key has a default that works (only ``name``,
+``task``, ``features`` and, for classification, ``label.classes`` must be given).
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from learners.errors import DefinitionError
+
+Task = Literal["binary", "multiclass", "regression"]
+Scope = Literal["deployment", "partition"]
+FeatureType = Literal["number", "integer", "boolean", "category", "text", "time"]
+Missing = Literal["refuse", "mean", "median", "constant", "last"]
+OnDrift = Literal["challenge", "retrain", "fallback", "tell"]
+ClassName = str | bool | int
+
+NUMBER_LIMIT = 1e12  # a number feature with no declared range: what is larger breaks the contract
+TEXT_LIMIT = 4096  # characters in a category or text value
+
+
+class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input column: ``[features.NAME]``.
+
+    Attributes
+    ----------
+    type
+        ``number`` (float), ``integer``, ``boolean``, ``category`` (text, few values), ``text``
+        (text, many values: hashed), ``time`` (epoch milliseconds or an ISO 8601 string: becomes
+        hour, weekday, ... parts).
+    min, max
+        The range of a number or integer, both ends included. Without them any finite number
+        of magnitude up to 1e12 is taken.
+    categories
+        The values a category may take. Without them any text of up to 4,096 characters.
+    missing
+        What a missing or null value means: ``refuse`` (breaks the contract), or how models see it:
+        ``mean`` or ``median`` (of the values seen), ``constant`` (``fill``), ``last``
+        (the last value seen). For category and text ``mean`` and ``median`` mean "no category".
+    fill
+        The constant for ``missing = "constant"``.
+    """
+
+    type: FeatureType = "number"
+    min: float | None = None
+    max: float | None = None
+    categories: tuple[str, ...] | None = None
+    missing: Missing = "refuse"
+    fill: float | str | bool | None = None
+
+
+class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The truth to predict: ``[label]``.
+
+    Attributes
+    ----------
+    classes
+        Classification: the classes, in the order that breaks ties, or ``"open"`` (multiclass: a
+        class not seen before joins).
+    positive
+        Binary: the class that counts as positive. Default: the second of ``classes``.
+    default
+        What is answered when neither a model nor a rule can. Default: the first class, or 0.
+    min, max
+        Regression: the range a label may have, both ends included.
+    ttl
+        How long a prediction waits for its label, in event time (``"90s"``, ``"36h"``, ``"30d"``).
+    pending_limit
+        How many predictions of a partition may wait for a label; beyond it the oldest gives up.
+    early_limit
+        How many labels of a partition may wait for their event.
+    remember_ids
+        How many of the last event ids of a partition are known as duplicates.
+    """
+
+    classes: tuple[ClassName, ...] | Literal["open"] | None = None
+    positive: ClassName | None = None
+    default: ClassName | float | None = None
+    min: float | None = None
+    max: float | None = None
+    ttl: str = "30d"
+    pending_limit: int = 1_000_000
+    early_limit: int = 100_000
+    remember_ids: int = 50_000
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One member of the roster: ``[models.SLOT]``.
+
+    Attributes
+    ----------
+    recipe
+        A name of the catalogue (``meander init`` lists them), or the import path of a function that
+        returns a River estimator or the estimator class itself: ``"my_package.models:build"``.
+    parameters
+        Keyword arguments of the recipe.
+    """
+
+    recipe: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One heuristic: ``[rules.NAME]``, either ``when`` and ``then``, or a ``recipe``.
+
+    Attributes
+    ----------
+    when
+        A condition over the features, e.g. ``"amount > 900 and country != 'CH'"``. Parsed, never
+        evaluated as code. ``"true"`` always holds. A rule whose condition does not hold, or reads a
+        missing feature, is silent.
+    then
+        What it answers: a class, probabilities (``{fraud = 0.9}``: the rest is spread evenly), or
+        for regression a number.
+    recipe, parameters
+        A baseline of the catalogue instead (``class_frequencies``, ``last_value``, ...).
+    """
+
+    when: str | None = None
+    then: Any = None
+    recipe: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is watched, and what is done about it: ``[drift]``.
+
+    Attributes
+    ----------
+    detector
+        ``bet`` (Meander's own e-detector), or one of River's by name: ``ADWIN``, ``DDM``, ``EDDM``,
+        ``HDDMA``, ``HDDMW``, ``KSWIN``, ``PageHinkley``. It watches the loss of the served answer; only a rise
+        is a signal.
+    parameters
+        Keyword arguments of the detector.
+    on_drift
+        ``challenge``: start a fresh challenger in shadow, which takes over once it has proved better.
+        ``retrain``: the same with another name, kept for policies that tell the two apart.
+        ``fallback``: rules answer until the model has proved better than they.
+        ``tell``: record the signal, do nothing.
+    cooldown
+        Labels between two signals at the least.
+    alpha
+        The chance, at most, that a challenger which is no better is ever promoted.
+    min_labels
+        Labels that both must have been scored on before a challenger may be promoted.
+    patience
+        Labels after which a started challenger that has proved nothing is dropped.
+    """
+
+    detector: str = "bet"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    on_drift: OnDrift = "challenge"
+    cooldown: int = 100
+    alpha: float = 0.05
+    min_labels: int = 100
+    patience: int = 2000
+
+
+class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A deployment: the top level of the definition file.
+
+    Attributes
+    ----------
+    name
+        Names the topics (``<name>.events``, ...) and versions (``<name>/v7@1234``). Lower case
+        letters, digits and hyphens.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    scope
+        ``deployment``: one learner, one partition. ``partition``: one learner for each partition.
+    seed
+        Passed to every recipe that takes a seed.
+    champion
+        The slot that serves first. Default: the first of ``models``.
+    warm_up
+        Rules answer until each declared class was seen or this many labels came.
+    """
+
+    name: str
+    task: Task
+    scope: Scope = "deployment"
+    seed: int = 1
+    champion: str | None = None
+    warm_up: int = 30
+    features: dict[str, Feature]
+    label: Label = field(default_factory=Label)
+    models: dict[str, Model] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    drift: Drift = field(default_factory=Drift)
+
+    @property
+    def classes(self) -> tuple[ClassName, ...]:
+        """The declared classes; empty for regression and for ``classes = "open"``."""
+        return self.label.classes if isinstance(self.label.classes, tuple) else ()
+
+    @property
+    def positive(self) -> ClassName | None:
+        """The positive class of a binary task."""
+        if self.task != "binary":
+            return None
+        return self.classes[1] if self.label.positive is None else self.label.positive
+
+
+_SECTIONS: dict[str, type[Struct]] = {"features": Feature, "models": Model, "rules": Rule}
+_SINGLE: dict[str, type[Struct]] = {"label": Label, "drift": Drift}
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+
+
+def parse_definition(raw: Mapping[str, Any], file: str | None = None) -> Definition:
+    """Build and check a definition from parsed TOML.
+
+    Parameters
+    ----------
+    raw
+        The top level table.
+    file
+        Named in errors.
+
+    Raises
+    ------
+    DefinitionError
+        For unknown keys, wrong types and impossible combinations.
+
+    Examples
+    --------
+    >>> definition = parse_definition({
+    ...     "name": "fraud", "task": "binary",
+    ...     "features": {"amount": {"min": 0}},
+    ...     "label": {"classes": ["legit", "fraud"]},
+    ... })
+    >>> definition.positive, list(definition.models)
+    ('fraud', ['lr'])
+    >>> parse_definition({"name": "fraud", "task": "binray", "features": {"amount": {}}})
+    Traceback (most recent call last):
+    ...
+    learners.errors.DefinitionError: task: Invalid enum value 'binray'. Did you mean "binary"?
+    """
+    try:
+        built: dict[str, Any] = dict(raw)
+        for section, struct in _SECTIONS.items():
+            table = raw.get(section, {})
+            if not isinstance(table, Mapping):
+                raise DefinitionError(section, "is not a table", f"Write [{section}.NAME]")
+            built[section] = {
+                name: convert(entry, struct, f"{section}.{name}") for name, entry in table.items()
+            }
+        for section, struct in _SINGLE.items():
+            if section in raw:
+                built[section] = convert(raw[section], struct, section)
+        definition = _with_defaults(convert(built, Definition, ""))
+        _check(definition)
+    except DefinitionError as error:
+        raise (error.in_file(file) if file else error) from None
+    return definition
+
+
+def convert(value: Any, struct: type[Any], key: str) -> Any:
+    """Convert a table to a struct; a mistake becomes a `DefinitionError` that names key and remedy."""
+    try:
+        return msgspec.convert(value, struct)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), struct, key) from None
+
+
+def _explain(message: str, struct: type[Any], key: str) -> DefinitionError:
+    names = [f.encode_name for f in msgspec.structs.fields(struct)]
+    at = _AT.search(message)
+    inside = at.group(1) if at else ""
+    problem = _AT.sub("", message)
+    path = ".".join(part for part in (key, inside) if part)
+    unknown = _UNKNOWN.search(message)
+    if unknown and not inside:
+        name = unknown.group(1)
+        near = difflib.get_close_matches(name, names, n=1)
+        remedy = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(names)}"
+        return DefinitionError(".".join(p for p in (key, name) if p), "unknown key", remedy)
+    if "missing required field" in message:
+        name = message.split("`")[1]
+        return DefinitionError(".".join(p for p in (path, name) if p), "is not given", f"Add `{name} = ...`")
+    return DefinitionError(path or "top level", problem, _remedy(problem, struct, inside))
+
+
+def _remedy(problem: str, struct: type[Any], inside: str) -> str:
+    for known in msgspec.structs.fields(struct):
+        if known.encode_name != inside.split(".")[0].split("[")[0]:
+            continue
+        choices = re.findall(r"Literal\[([^\]]*)\]", str(known.type))
+        if "enum value" in problem and choices:
+            options = [c.strip().strip("'") for c in choices[0].split(",")]
+            near = difflib.get_close_matches(problem.split("'")[1] if "'" in problem else "", options, n=1)
+            return f'Did you mean "{near[0]}"?' if near else "One of: " + ", ".join(f'"{o}"' for o in options)
+    return "See docs/definition.md"
+
+
+def _with_defaults(definition: Definition) -> Definition:
+    changes: dict[str, Any] = {}
+    if not definition.models:
+        recipe = {
+            "binary": "logistic_regression",
+            "multiclass": "one_vs_rest",
+            "regression": "linear_regression",
+        }[definition.task]
+        changes["models"] = {"lr": Model(recipe=recipe)}
+    if "prior" not in definition.rules:
+        last = Rule(recipe="mean" if definition.task == "regression" else "class_frequencies")
+        changes["rules"] = {**definition.rules, "prior": last}
+    if definition.champion is None:
+        changes["champion"] = next(iter(changes.get("models", definition.models)))
+    return msgspec.structs.replace(definition, **changes)
+
+
+_SLOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def _check(d: Definition) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", d.name):
+        raise DefinitionError("name", f"{d.name!r} cannot name topics", "Use a-z, 0-9 and hyphens")
+    if not d.features:
+        raise DefinitionError("features", "there are none", "Add one table [features.NAME] per input column")
+    for section, names in (("models", d.models), ("rules", d.rules)):
+        for slot in names:
+            if not _SLOT.fullmatch(slot):
+                raise DefinitionError(
+                    f"{section}.{slot}", "is no slot name", "Use a-z, 0-9, _ and -, at most 63 of them"
+                )
+    if d.champion not in d.models:
+        raise DefinitionError("champion", f"{d.champion!r} is no model", f"One of: {', '.join(d.models)}")
+    both = sorted(set(d.models) & set(d.rules))
+    if both:
+        raise DefinitionError(f"rules.{both[0]}", "is also the name of a model", "Rename one of them")
+    for name, feature in d.features.items():
+        _check_feature(f"features.{name}", feature)
+    _check_label(d)
+    _check_rules(d)
+    _check_drift(d.drift)
+    if d.warm_up < 0:
+        raise DefinitionError("warm_up", "is negative", "Use 0 or more labels")
+
+
+def _check_feature(key: str, f: Feature) -> None:
+    numeric = f.type in ("number", "integer")
+    if (f.min is not None or f.max is not None) and not numeric:
+        raise DefinitionError(key, f"a {f.type} has no range", "Remove min and max, or use type = \"number\"")
+    if f.min is not None and f.max is not None and f.min > f.max:
+        raise DefinitionError(f"{key}.min", f"{f.min} is above max = {f.max}", "Swap them")
+    if f.categories is not None and f.type != "category":
+        raise DefinitionError(f"{key}.categories", f"a {f.type} has none", 'Remove it, or use type = "category"')
+    if f.categories is not None and len(set(f.categories)) != len(f.categories):
+        raise DefinitionError(f"{key}.categories", "has a value twice", "Remove the second one")
+    if f.categories == ():
+        raise DefinitionError(f"{key}.categories", "is empty", "List the values, or remove the key")
+    if f.missing == "constant" and f.fill is None:
+        raise DefinitionError(f"{key}.fill", "is not given", 'missing = "constant" needs `fill = ...`')
+    if f.missing != "constant" and f.fill is not None:
+        raise DefinitionError(f"{key}.fill", f"has no use with missing = {f.missing!r}", 'Use missing = "constant"')
+    if f.fill is not None and numeric and (isinstance(f.fill, str | bool)):
+        raise DefinitionError(f"{key}.fill", f"{f.fill!r} is no number", "Write a number")
+
+
+def _check_label(d: Definition) -> None:
+    label = d.label
+    if d.task == "regression":
+        if label.classes is not None or label.positive is not None:
+            raise DefinitionError("label.classes", "regression has no classes", "Remove classes and positive")
+        if label.min is not None and label.max is not None and label.min >= label.max:
+            raise DefinitionError("label.min", f"{label.min} is not below max = {label.max}", "Swap them")
+        if label.default is not None and isinstance(label.default, str | bool):
+            raise DefinitionError("label.default", f"{label.default!r} is no number", "Write a number")
+    else:
+        if label.min is not None or label.max is not None:
+            raise DefinitionError("label.min", f"a {d.task} label has no range", "Remove min and max")
+        if label.classes is None:
+            raise DefinitionError("label.classes", "is not given", 'List them: classes = ["no", "yes"]')
+        if isinstance(label.classes, tuple):
+            if len(set(map(str, label.classes))) != len(label.classes):
+                raise DefinitionError("label.classes", "has a class twice", "Remove the second one")
+            if len(label.classes) < 2:
+                raise DefinitionError("label.classes", "needs two classes or more", "Add the others")
+        if d.task == "binary" and (label.classes == "open" or len(d.classes) != 2):
+            raise DefinitionError(
+                "label.classes", "a binary task has exactly two", 'List both, or use task = "multiclass"'
+            )
+        if label.positive is not None and label.positive not in d.classes:
+            raise DefinitionError(
+                "label.positive", f"{label.positive!r} is no declared class", f"One of: {list(d.classes)}"
+            )
+        if label.default is not None and d.classes and label.default not in d.classes:
+            raise DefinitionError(
+                "label.default", f"{label.default!r} is no declared class", f"One of: {list(d.classes)}"
+            )
+    parse_duration(label.ttl, "label.ttl")
+    for key in ("pending_limit", "early_limit", "remember_ids"):
+        if getattr(label, key) < 1:
+            raise DefinitionError(f"label.{key}", "must be at least 1", "Use the default by removing the line")
+
+
+def _check_rules(d: Definition) -> None:
+    for name, rule in d.rules.items():
+        key = f"rules.{name}"
+        if (rule.when is None) == (rule.recipe is None):
+            raise DefinitionError(key, "needs either `when` and `then`, or `recipe`", "Give one of the two")
+        if rule.when is not None and rule.then is None:
+            raise DefinitionError(f"{key}.then", "is not given", "Say what the rule answers: then = ...")
+        if rule.recipe is not None and rule.then is not None:
+            raise DefinitionError(f"{key}.then", "has no use with a recipe", "Remove it")
+
+
+def _check_drift(drift: Drift) -> None:
+    if not 0 < drift.alpha < 1:
+        raise DefinitionError("drift.alpha", f"{drift.alpha} is no probability", "Use e.g. 0.05")
+    for key in ("cooldown", "min_labels", "patience"):
+        if getattr(drift, key) < 1:
+            raise DefinitionError(f"drift.{key}", "must be at least 1", "Use the default by removing the line")
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse_duration(text: str, key: str) -> int:
+    """Milliseconds in a duration such as ``"90s"``.
+
+    >>> parse_duration("36h", "label.ttl")
+    129600000
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise DefinitionError(key, f"{text!r} is no duration", 'Use a number and a unit, e.g. "90s", "36h", "30d"')
+    return int(float(match.group(1)) * _MILLISECONDS[match.group(2)])

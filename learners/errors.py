@@ -1,0 +1,53 @@
+"""What can be wrong with a definition or a state, in words that say what to do.
+
+    MeanderError
+    ├── DefinitionError          the definition file: names file, key and remedy
+    ├── RecipeError              a recipe that cannot be built
+    ├── SnapshotError            state that cannot be used
+    │   └── IncompatibleSnapshotError
+    └── (stream) SettingsError, LostStateError, ...
+"""
+
+
+class MeanderError(Exception):
+    """Any error Meander raises on purpose. The message is meant for the person who must act."""
+
+
+class DefinitionError(MeanderError):
+    """A definition that cannot work.
+
+    Parameters
+    ----------
+    key
+        Dotted path of the key at fault, e.g. ``features.amount.min``.
+    problem
+        What is wrong.
+    remedy
+        What to write instead.
+    file
+        The file it stands in, when known.
+    """
+
+    def __init__(self, key: str, problem: str, remedy: str, file: str | None = None) -> None:
+        self.key, self.problem, self.remedy, self.file = key, problem, remedy, file
+        where = f"{file}: " if file else ""
+        super().__init__(f"{where}{key}: {problem}. {remedy}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str, str | None]]:
+        return type(self), (self.key, self.problem, self.remedy, self.file)
+
+    def in_file(self, file: str) -> "DefinitionError":
+        """Return the same error, naming the file."""
+        return DefinitionError(self.key, self.problem, self.remedy, file)
+
+
+class RecipeError(MeanderError):
+    """A recipe whose estimator cannot be built with the parameters given."""
+
+
+class SnapshotError(MeanderError):
+    """A snapshot that cannot be used."""
+
+
+class IncompatibleSnapshotError(SnapshotError):
+    """A sound snapshot that this definition or these libraries cannot continue."""

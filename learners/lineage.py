@@ -1,0 +1,64 @@
+"""What happened to whom, and why: transition kinds and the transition record."""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Kind(StrEnum):
+    """Every kind of transition there is: one enum for code, topic, metrics and page."""
+
+    STARTED = "started"  # a first version was born with the deployment
+    WARMED_UP = "warmed_up"  # the champion serves for the first time
+    SIGNAL = "signal"  # a detector fired
+    CHALLENGED = "challenged"  # a challenger was started in shadow
+    RETRAINED = "retrained"  # the same, by the policy or command `retrain`
+    PROMOTED = "promoted"  # another version became champion
+    DROPPED = "dropped"  # a version left the roster
+    FELL_BACK = "fell_back"  # from here on only rules answer
+    RESUMED = "resumed"  # the champion answers again
+    FAILED = "failed"  # a member raised or answered something not finite; it is silent from here on
+    ROLLED_BACK = "rolled_back"  # an earlier version became champion again
+    FROZEN = "frozen"  # learning stopped
+    UNFROZEN = "unfrozen"  # learning goes on
+    REJECTED = "rejected"  # a command that was not carried out
+    EXPIRED = "expired"  # a tick ended the wait of predictions whose label never came
+
+
+class Transition(Struct, kw_only=True, omit_defaults=True):
+    """A record on ``<name>.transitions``.
+
+    Attributes
+    ----------
+    kind
+        What happened.
+    timestamp
+        Event time in milliseconds: the watermark when it happened.
+    position
+        The input that caused it: ``events:<partition>:<offset>``.
+    slot
+        The slot it happened to.
+    from_version, to_version
+        Version names before and after, e.g. ``fraud/v1@1200``.
+    reason
+        One sentence for a person.
+    evidence
+        Signal, scores, wealth, labels: numbers the sentence rests on.
+    requested_by
+        The operator, for commands.
+    command
+        The id of the command.
+    """
+
+    kind: Kind
+    timestamp: int
+    position: str
+    slot: str | None = None
+    from_version: str | None = field(default=None, name="from")
+    to_version: str | None = field(default=None, name="to")
+    reason: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    requested_by: str | None = None
+    command: str | None = None
+    schema: int = 1

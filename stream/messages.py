@@ -1,0 +1,257 @@
+"""What goes over Kafka, as structs; and what passes between the two halves of the Processor.
+
+The wire form is JSON. Absent ``schema`` means version 1. Within a version only optional fields are
+added, and readers ignore what they do not know.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+from msgspec import UNSET, Struct, UnsetType
+
+from learners.lineage import Kind, Transition
+
+__all__ = [
+    "Command", "DeadLetter", "Event", "Example", "Kind", "LabelRecord", "Output", "Prediction",
+    "Reason", "Record", "Source", "Tick", "Transition",
+]  # fmt: skip
+
+SCHEMA_VERSION = 1
+
+
+class Source(StrEnum):
+    """The input topics of a deployment, by the last part of their names."""
+
+    EVENTS = "events"
+    LABELS = "labels"
+    CONTROL = "control"
+
+
+class Record(NamedTuple):
+    """One record as it came from a log, undecoded.
+
+    ``timestamp`` is the record's own, in milliseconds. ``headers`` are (name, value) pairs.
+    """
+
+    source: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A record on ``<name>.events``: predict on it, and learn from it if it carries its label.
+
+    Attributes
+    ----------
+    id
+        Unique among the events of a key; 1 to 256 characters.
+    features
+        The input columns, by name.
+    timestamp
+        Event time in milliseconds. Absent: the record's.
+    label
+        The truth, if it is known already: predicted first, learned at once.
+    """
+
+    id: str
+    features: dict[str, Any]
+    timestamp: int | None = None
+    label: Any = UNSET
+    schema: int = SCHEMA_VERSION
+
+
+class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A record on ``<name>.labels``: the truth for an earlier event, with that event's key.
+
+    Attributes
+    ----------
+    id
+        The event's id.
+    label
+        The truth. Left out when ``unavailable``.
+    timestamp
+        When the truth was known, in milliseconds of event time. Absent: the record's.
+    unavailable
+        The truth will never be known.
+    corrects
+        This replaces a label sent before.
+    """
+
+    id: str
+    label: Any = UNSET
+    timestamp: int | None = None
+    unavailable: bool = False
+    corrects: bool = False
+    schema: int = SCHEMA_VERSION
+
+
+Action = Literal["promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain"]
+
+
+class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="command"):
+    """An operator's command on ``<name>.control``.
+
+    Attributes
+    ----------
+    id
+        Known afterwards: a repeated id is carried out once.
+    action, target
+        What to do, and to which slot or version.
+    operator, reason
+        Who asked, and why.
+    expires_at
+        Refused when the record's own time is later than this (milliseconds).
+    """
+
+    id: str
+    action: Action
+    target: str | None = None
+    operator: str | None = None
+    verified: bool = False
+    reason: str = ""
+    override: bool = False
+    issued_at: int | None = None
+    expires_at: int | None = None
+    schema: int = SCHEMA_VERSION
+
+
+class Tick(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="tick"):
+    """On ``<name>.control``: event time that passed while inputs were silent, in milliseconds."""
+
+    timestamp: int
+    schema: int = SCHEMA_VERSION
+
+
+class Prediction(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A record on ``<name>.predictions``: the one answer to an event.
+
+    Attributes
+    ----------
+    id, timestamp
+        The event's id and event time (milliseconds).
+    prediction
+        The class, or the number.
+    probabilities
+        Classification: by class name. Absent when the answer has none.
+    interval
+        Regression: lower and upper end, once residuals are known.
+    served_by
+        ``champion:<slot>``, ``rule:<name>`` or ``default``.
+    model_version
+        ``fraud/v7@123400``: version number, then examples it had learned. Absent unless a model answered.
+    flags
+        Why the answer is not an ordinary one, e.g. ``contract:amount``, ``warm_up``, ``fallback``.
+    """
+
+    id: str
+    timestamp: int
+    prediction: Any
+    probabilities: dict[str, float] | None = None
+    interval: tuple[float, float] | None = None
+    served_by: str
+    model_version: str | None = None
+    flags: tuple[str, ...] = ()
+    schema: int = SCHEMA_VERSION
+
+
+class Reason(StrEnum):
+    """Why a record, or part of it, was refused: the ``meander-reason`` header of dead letters."""
+
+    UNDECODABLE = "undecodable"  # not JSON, not UTF-8, or nested too deep
+    ENVELOPE = "envelope"  # JSON, but not the message: id, features, ... missing or of a wrong type
+    SCHEMA_VERSION = "schema_version"  # a schema version this release does not know
+    TOO_LARGE = "too_large"  # more bytes than are read
+    CONTRACT = "contract"  # features break the data contract (answered by a rule or default)
+    TIMESTAMP = "timestamp"  # event time too far from the record's
+    LABEL = "label"  # a label outside the declared classes or range
+    UNMATCHED = "unmatched"  # a label whose event is not known
+
+
+class DeadLetter(Struct, kw_only=True, gc=False):
+    """A refused record: its value, key and headers untouched, the reason in headers beside them."""
+
+    reason: Reason
+    sentence: str
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Output(Struct, gc=False):
+    """Something to publish, with the journal headers that say what caused it.
+
+    Attributes
+    ----------
+    topic
+        ``predictions``, ``transitions`` or ``dead-letters``.
+    message
+        The struct, encoded by the codec.
+    key
+        Kafka key: the input's.
+    timestamp
+        Record time: the input record's, so that outputs age as their inputs do.
+    source
+        ``<events|labels|control>:<partition>:<offset>`` of the input that caused it (``:<index>`` where one
+        input causes several of a topic).
+    inputs
+        ``labels=<next offset>,control=<next offset>``: what had been applied from the other topics before.
+    """
+
+    topic: str
+    message: Prediction | Transition | DeadLetter
+    key: bytes | None
+    timestamp: int
+    source: str
+    inputs: str
+
+
+class Example(Struct, gc=False):
+    """Where `Serve` and `Learn` meet: everything that learning may know about one event.
+
+    Attributes
+    ----------
+    id, key
+        Event id and entity key.
+    partition, offset
+        Position of the event.
+    timestamp
+        Event time, milliseconds.
+    features
+        As the members saw them.
+    panel
+        Version numbers of the members that were asked, in order.
+    answers
+        What each of them answered at event time (the task's own form; None: silent).
+    served
+        Index into ``panel`` of who was served; -1 for the default.
+    answer
+        What was served, in the task's own form.
+    ordinal
+        How many events this Processor had predicted before.
+    label
+        The truth, once it came, in the task's own form.
+    """
+
+    id: str
+    key: bytes | None
+    partition: int
+    offset: int
+    timestamp: int
+    features: dict[str, Any]
+    panel: tuple[int, ...]
+    answers: tuple[Any, ...]
+    served: int
+    answer: Any
+    ordinal: int
+    label: Any = UNSET
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the truth is known."""
+        return not isinstance(self.label, UnsetType)
+
+

@@ -1,0 +1,165 @@
+"""Where a deployment runs: the definition plus Kafka, snapshots and web, from one TOML file."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from learners.definition import Definition, convert, parse_definition, parse_duration
+from learners.errors import DefinitionError
+
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker: ``[kafka]``.
+
+    Attributes
+    ----------
+    brokers
+        ``host:port``, several separated by commas. ``MEANDER_BROKERS`` overrides it.
+    replication
+        Replication factor of topics that ``meander topics create`` makes.
+    partitions
+        Partitions of the topics it makes. Default: 1, with ``scope = "partition"`` 4.
+    security
+        ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
+    ca_file, certificate_file, key_file
+        For TLS.
+    mechanism, username, password
+        For SASL. ``MEANDER_KAFKA_PASSWORD`` overrides the password.
+    session_timeout
+        How long a silent worker keeps its partitions.
+    """
+
+    brokers: str = "localhost:9092"
+    replication: int = 1
+    partitions: int | None = None
+    security: Security = "PLAINTEXT"
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: str | None = None
+    session_timeout: str = "20s"
+
+
+class Snapshots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where state is kept: ``[snapshots]``.
+
+    Attributes
+    ----------
+    store
+        ``files``.
+    folder
+        For files; relative to the definition file.
+    every
+        Time between two snapshots of a partition.
+    keep
+        How many are kept for each partition.
+    """
+
+    store: Literal["files"] = "files"
+    folder: str = "snapshots"
+    every: str = "1s"
+    keep: int = 3
+
+
+class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The worker's own web server: ``[web]``.
+
+    Attributes
+    ----------
+    host, port
+        Where it listens. Port 0: none.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 6066
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything a process needs to know, resolved."""
+
+    definition: Definition
+    kafka: Kafka = field(default_factory=Kafka)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+    web: Web = field(default_factory=Web)
+    file: str | None = None
+
+    def topic(self, suffix: str) -> str:
+        """Return the full name of a topic, e.g. ``fraud.events``."""
+        return f"{self.definition.name}.{suffix}"
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `meander topics create` makes."""
+        return self.kafka.partitions or (4 if self.definition.scope == "partition" else 1)
+
+    @property
+    def folder(self) -> Path:
+        """The snapshot folder, resolved against the definition file."""
+        base = Path(self.file).resolve().parent if self.file else Path.cwd()
+        return base / self.snapshots.folder
+
+
+_PARTS: dict[str, type[Struct]] = {"kafka": Kafka, "snapshots": Snapshots, "web": Web}
+
+
+def load_settings(file: str | Path, environ: dict[str, str] | None = None) -> Settings:
+    """Read a definition file.
+
+    Raises
+    ------
+    DefinitionError
+        Naming file, key and remedy.
+    """
+    path = Path(file)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DefinitionError("file", "does not exist", "Write one with: meander init", str(file)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DefinitionError("file", f"is not TOML: {error}", "Mend that line", str(file)) from None
+    return parse_settings(raw, str(file), environ)
+
+
+def parse_settings(raw: dict[str, Any], file: str | None = None, environ: dict[str, str] | None = None) -> Settings:
+    """Build settings from parsed TOML; see `load_settings`."""
+    env = os.environ if environ is None else environ
+    raw = dict(raw)
+    parts: dict[str, Any] = {}
+    try:
+        for name, struct in _PARTS.items():
+            parts[name] = convert(raw.pop(name, {}), struct, name)
+        parse_duration(parts["snapshots"].every, "snapshots.every")
+        parse_duration(parts["kafka"].session_timeout, "kafka.session_timeout")
+    except DefinitionError as error:
+        raise (error.in_file(file) if file else error) from None
+    overrides = {"brokers": env.get("MEANDER_BROKERS"), "password": env.get("MEANDER_KAFKA_PASSWORD")}
+    parts["kafka"] = msgspec.structs.replace(parts["kafka"], **{k: v for k, v in overrides.items() if v})
+    settings = Settings(definition=parse_definition(raw, file), file=file, **parts)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if settings.definition.scope == "deployment" and settings.partitions != 1:
+        raise DefinitionError(
+            "kafka.partitions",
+            f'scope = "deployment" is one learner on one partition, not {settings.partitions}',
+            'Use 1, or scope = "partition" for one learner each',
+            settings.file,
+        )
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return the settings as plain data, with secrets masked."""
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    if plain["kafka"]["password"]:
+        plain["kafka"]["password"] = "********"
+    return plain
