@@ -231,6 +231,8 @@ class Example(Struct, gc=False):
         What was served, in the task's own form.
     ordinal
         How many events this Processor had predicted before.
+    broken
+        The event broke the contract: scored, never learned.
     label
         The truth, once it came, in the task's own form.
     """
@@ -246,6 +248,7 @@ class Example(Struct, gc=False):
     served: int
     answer: Any
     ordinal: int
+    broken: bool = False
     label: Any = UNSET
     schema: int = SCHEMA_VERSION
 

@@ -1,0 +1,168 @@
+r"""Bets: one small object as drift signal, as proof of a challenger, and as evidence to give back.
+
+A gambler stakes shares ``s`` of the wealth on ``d > 0`` at every step and may stop at any time:
+``m <- max(m, floor) (1 + s d)``, and the wealth is the mean over the stakes.
+
+- ``floor = 0`` (an e-process): if ``E[d | past] <= 0`` always, the wealth ever reaches ``1/alpha`` with
+  probability at most ``alpha``. Look as often as you like.
+- ``floor = 1`` (an e-detector, of the CUSUM kind): the expected number of steps before a false alarm is at
+  least the threshold.
+
+References
+----------
+J. Ville, *Etude critique de la notion de collectif*, 1939. I. Waudby-Smith and A. Ramdas, *Estimating
+means of bounded random variables by betting*, JRSS B 2024 (arXiv 2010.09686). J. Shin, A. Ramdas,
+A. Rinaldo, *E-detectors*, 2023 (arXiv 2203.03532). Y. J. Choe and A. Ramdas, *Comparing sequential
+forecasters*, Operations Research 2024 (arXiv 2110.00115).
+"""
+
+import math
+
+PROOF_STAKES = (0.05, 0.1, 0.2, 0.4)
+BLOCK_STAKES = (0.1, 0.2, 0.4, 0.8)  # blocks are few: they must weigh more
+RISE_STAKES = (0.25, 0.5, 1.0)
+RISE_BUDGET = 10_000.0
+RISE_WINDOW = 1000
+RISE_START = 30
+
+
+class Bet:
+    """The wealth of a gambler who bets that ``d`` is positive.
+
+    Parameters
+    ----------
+    stakes
+        Shares of the wealth, in (0, 1].
+    floor
+        0 for a proof, 1 for an alarm.
+
+    Examples
+    --------
+    >>> bet = Bet(PROOF_STAKES)
+    >>> for _ in range(40):
+    ...     bet.add(0.5)
+    >>> bet.wealth > 20
+    True
+    """
+
+    __slots__ = ("_m", "floor", "stakes")
+
+    def __init__(self, stakes: tuple[float, ...], floor: float = 0.0) -> None:
+        self.stakes, self.floor = stakes, floor
+        self._m = [1.0] * len(stakes)
+
+    @property
+    def wealth(self) -> float:
+        """The mean over the stakes; 1 at the start."""
+        return sum(self._m) / len(self._m)
+
+    def add(self, d: float) -> None:
+        """Play one round; ``d`` in [-1, 1]."""
+        if d == 0.0:
+            return
+        floor = self.floor
+        self._m = [(m if m > floor else floor) * (1.0 + s * d) for m, s in zip(self._m, self.stakes, strict=True)]
+
+    def restart(self) -> None:
+        """Begin again with a wealth of 1."""
+        self._m = [1.0] * len(self.stakes)
+
+
+class Proof:
+    """Evidence that one member's loss is lower than another's, with labels at once or late.
+
+    Labels at once: a bet on every difference. Late labels make neighbouring losses share their fate,
+    so differences are averaged over blocks as long as the largest lag inside them, and only every
+    second block is bet on.
+
+    Examples
+    --------
+    >>> proof = Proof()
+    >>> for _ in range(100):
+    ...     proof.add(champion_loss=1.0, challenger_loss=0.0, lag=0)
+    >>> proof.wealth > 20 and proof.against < 1
+    True
+    """
+
+    __slots__ = ("_count", "_lag", "_skip", "_sum", "_for", "_late_for", "_late_vs", "_vs", "labels")
+
+    def __init__(self) -> None:
+        self._for, self._vs = Bet(PROOF_STAKES), Bet(PROOF_STAKES)
+        self._late_for, self._late_vs = Bet(BLOCK_STAKES), Bet(BLOCK_STAKES)
+        self._sum, self._count, self._lag, self._skip = 0.0, 0, 0, False
+        self.labels = 0
+
+    @property
+    def wealth(self) -> float:
+        """Evidence for the challenger."""
+        return self._for.wealth * self._late_for.wealth
+
+    @property
+    def against(self) -> float:
+        """Evidence for the champion."""
+        return self._vs.wealth * self._late_vs.wealth
+
+    def add(self, champion_loss: float, challenger_loss: float, lag: int) -> None:
+        """Take one event that both answered; losses in [0, 1], lag in events predicted since."""
+        self.labels += 1
+        d = champion_loss - challenger_loss
+        if lag <= 0 and not self._count:
+            self._for.add(d)
+            self._vs.add(-d)
+            return
+        self._sum += d
+        self._count += 1
+        self._lag = max(self._lag, lag)
+        if self._count > self._lag:
+            if not self._skip:
+                mean = self._sum / self._count
+                self._late_for.add(mean)
+                self._late_vs.add(-mean)
+            self._sum, self._count, self._lag, self._skip = 0.0, 0, 0, not self._skip
+
+
+class Rise:
+    """A drift detector: a bet that the loss is above its own running mean.
+
+    It has the interface of River's detectors. One-sided: a falling loss never fires.
+
+    Parameters
+    ----------
+    budget
+        Expected events between false alarms, at the least (approximately: the mean is estimated).
+
+    Examples
+    --------
+    >>> rise = Rise()
+    >>> signals = 0
+    >>> for i in range(2000):
+    ...     rise.update(float(i % 10 == 0) if i < 1500 else float(i % 2))
+    ...     signals += rise.drift_detected
+    >>> signals
+    1
+    """
+
+    def __init__(self, budget: float = RISE_BUDGET) -> None:
+        self.budget = float(budget)
+        self.drift_detected = False
+        self._bet = Bet(RISE_STAKES, floor=1.0)
+        self._n, self._mean = 0, 0.0
+
+    @property
+    def estimation(self) -> float:
+        """The mean loss it compares with."""
+        return self._mean
+
+    def update(self, x: float) -> None:
+        """Take one loss in [0, 1]; then read ``drift_detected``."""
+        if self.drift_detected:
+            self._bet.restart()
+            self._n, self._mean, self.drift_detected = 0, 0.0, False
+        self._n += 1
+        n = min(self._n, RISE_WINDOW)
+        mean = self._mean
+        if self._n > RISE_START:
+            d = x - mean - math.sqrt(max(mean * (1.0 - mean), 0.0) / n) - 0.5 / n
+            self._bet.add(max(-1.0, min(1.0, d)))
+            self.drift_detected = self._bet.wealth >= self.budget
+        self._mean = mean + (x - mean) / n

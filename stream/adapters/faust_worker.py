@@ -1,0 +1,325 @@
+"""The Faust app: batches in, outcomes out, state kept; everything that decides is in the Processor.
+
+What is durable when: outputs acknowledged, then the snapshot durable, then offsets committed. Kafka's
+commit is only a hint; where to go on stands in the snapshot.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from aiohttp import web
+from faust.types import TP
+
+from learners.definition import parse_duration
+from learners.errors import SnapshotError
+from stream.adapters.file_store import FileStore
+from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.lane import (
+    Batch,
+    LaneConsumer,
+    LaneProducer,
+    LaneScheduler,
+    LaneSchema,
+    Row,
+    Sent,
+    check_hooks,
+)
+from stream.messages import Output, Record, Source
+from stream.processing.processor import Processor
+from stream.processing.recovery import OUTPUTS, Tail, catch_up
+from stream.settings import Kafka, Settings
+
+log = logging.getLogger("meander.worker")
+
+SLICE = 250  # records between two looks at the event loop
+MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
+
+
+class Partition:
+    """One partition's processor, and what of its outputs is on its way."""
+
+    def __init__(self, processor: Processor, ends: dict[str, int]) -> None:
+        self.processor = processor
+        self.ends = ends  # next offset of each output topic, as far as acknowledged
+        self.sent: list[Sent] = []
+        self.saved: dict[str, int] = {}  # positions in the last snapshot
+
+
+class MeanderApp(faust.App):  # type: ignore[misc]
+    """A genuine Faust app: worker, group, assignor, rebalances, signals, timers and web are Faust's."""
+
+    lane: "Lane"
+
+    def positions(self) -> dict[TP, int]:
+        """Return where to read on, for the consumer."""
+        return self.lane.positions()
+
+    def on_webserver_init(self, web: Any) -> None:
+        """Add the worker's own pages to Faust's web server."""
+        super().on_webserver_init(web)
+        self.lane.add_routes(web.web_app)
+
+
+class Lane:
+    """Feeds the processors of this worker's partitions, sends what they say, and keeps their state.
+
+    Parameters
+    ----------
+    settings
+        Of the deployment.
+    app
+        The Faust app it lives in.
+    store
+        Where snapshots go.
+    history
+        Reads the topics on restore.
+    """
+
+    def __init__(self, settings: Settings, app: MeanderApp, store: FileStore, history: KafkaLog) -> None:
+        self.settings, self.app, self.store, self.history = settings, app, store, history
+        self.partitions: dict[int, Partition] = {}
+        self.generation = -1
+        self.ready = False
+        self._lock = asyncio.Lock()
+        self._saving = asyncio.Lock()
+        self._sources = {settings.topic(source.value): source.value for source in Source}
+        self._topics = {topic: settings.topic(topic) for topic in OUTPUTS}
+
+    # -- records -----------------------------------------------------------------------------------
+
+    async def handle(self, batch: Batch, generation: int) -> None:
+        """Process one batch of one partition and send what comes of it."""
+        async with self._lock:
+            partition = self.partitions.get(batch.partition)
+            if partition is None or generation != self.generation:
+                return  # a rebalance came between: whoever owns it now reads it again
+            process, source = partition.processor.process, self._sources[batch.topic]
+            number = batch.partition
+            outputs: list[Output] = []
+            for start in range(0, len(batch), SLICE):
+                for r in batch[start : start + SLICE]:
+                    record = Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
+                    outputs += process(record)
+                if start + SLICE < len(batch):
+                    await asyncio.sleep(0)
+            await self._send(partition, outputs)
+
+    async def _send(self, partition: Partition, outputs: list[Output]) -> None:
+        if not outputs:
+            return
+        encode = partition.processor.codec.encode
+        rows: dict[str, list[Row]] = {}
+        for output in outputs:
+            value, headers = encode(output)
+            rows.setdefault(output.topic, []).append((output.timestamp, output.key, value, headers))
+        producer: LaneProducer = self.app.producer
+        number = partition.processor.partition
+        for topic, found in rows.items():
+            for sent in await producer.send_rows(self._topics[topic], number, found):
+                sent.future.add_done_callback(self._sent)
+                partition.sent.append(Sent(topic, sent.future, sent.count))
+
+    def _sent(self, future: "asyncio.Future[Any]") -> None:
+        if not future.cancelled() and future.exception() is not None:
+            log.error("send.failed", extra={"error": str(future.exception())})
+            asyncio.ensure_future(self.app.crash(future.exception()))  # noqa: RUF006  crash stops the loop itself
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def positions(self) -> dict[TP, int]:
+        """Return the next offset of every input partition held."""
+        return {
+            TP(self.settings.topic(source), number): n
+            for number, partition in self.partitions.items()
+            for source, n in partition.processor.next.items()
+        }
+
+    async def restore(self) -> None:
+        """Load, verify, catch up in journal order, for every partition assigned.
+
+        Runs on every rebalance, while heartbeats go on and nothing is delivered yet.
+        """
+        async with self._saving, self._lock:
+            self.partitions.clear()
+            self.generation = self.app.consumer_generation_id
+            events = self.settings.topic(Source.EVENTS.value)
+            numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
+            for number in numbers:
+                self.store.lock(number)
+                partition, unsent = await asyncio.to_thread(self._restore, number)
+                self.partitions[number] = partition
+                await self._send(partition, unsent)
+            self.ready = True
+        log.info("partitions.restored %s", numbers)
+
+    def _restore(self, number: int) -> tuple[Partition, list[Output]]:
+        definition = self.settings.definition
+        processor, starts = Processor(definition, number), {}
+        for data in self.store.load(number):
+            try:
+                starts = processor.restore(data)["outputs"]
+                break
+            except SnapshotError as error:
+                if type(error) is not SnapshotError:
+                    raise  # sound, but not for this definition or these libraries: a person decides
+                log.warning("snapshot.refused partition=%d reason=%s", number, error)
+                processor = Processor(definition, number)
+        tail = Tail(self.history, number, starts)
+        before = dict(processor.next)
+
+        def progress(count: int) -> None:
+            if count % 50_000 == 0:
+                log.info("catching.up partition=%d records=%d", number, count)
+
+        unsent = list(catch_up(processor, self.history, tail, progress))
+        again = sum(processor.next.values()) - sum(before.values())
+        log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
+        return Partition(processor, tail.ends), unsent
+
+    async def save(self) -> None:
+        """Take a snapshot of every partition that moved: outputs acknowledged, durable, then committed."""
+        async with self._saving:
+            for number, partition in list(self.partitions.items()):
+                if partition.processor.next != partition.saved:
+                    await self._save(number, partition)
+
+    async def _save(self, number: int, partition: Partition) -> None:
+        async with self._lock:
+            positions = dict(partition.processor.next)
+            data = partition.processor.snapshot(outputs=partition.ends, generation=self.generation)
+            waiting, partition.sent = partition.sent, []
+        for sent in waiting:
+            metadata = await sent.future
+            partition.ends[sent.topic] = max(partition.ends[sent.topic], metadata.offset + sent.count)
+        await asyncio.to_thread(self.store.save, number, data)
+        partition.saved = positions
+        consumer: LaneConsumer = self.app.consumer
+        await consumer.commit_positions({TP(self.settings.topic(s), number): n for s, n in positions.items()})
+
+    async def release(self) -> None:
+        """Save and let go of all partitions: a rebalance is about to move them."""
+        self.ready = False
+        await self.save()
+        async with self._lock:
+            for number in self.partitions:
+                self.store.unlock(number)
+            self.partitions.clear()
+
+    # -- web ---------------------------------------------------------------------------------------
+
+    def add_routes(self, application: web.Application) -> None:
+        """Add ``/livez``, ``/readyz`` and ``/api/v1/state``."""
+        application.router.add_get("/livez", self._livez)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/api/v1/state", self._state)
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self.ready and not self.app.rebalancing:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="restoring or rebalancing\n")
+
+    async def _state(self, _: web.Request) -> web.Response:
+        return web.json_response({"partitions": [self.state_of(p) for p in self.partitions.values()]})
+
+    @staticmethod
+    def state_of(partition: Partition) -> dict[str, Any]:
+        """Return one partition's state as plain data, for people."""
+        processor = partition.processor
+        roster, books = processor.learn.roster, processor.books
+        return {
+            "partition": processor.partition,
+            "mode": str(roster.mode),
+            "champion": roster.name(roster.champion),
+            "next": dict(processor.next),
+            "pending": len(processor.serve.pending),
+            "books": {name: getattr(books, name) for name in books.__struct_fields__},
+            "unaccounted": books.unaccounted,
+            "members": [
+                {"slot": m.slot, "version": None if m.is_rule else roster.name(m), "loss": m.score.recent}
+                for m in roster.members
+            ],
+        }
+
+
+def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> MeanderApp:
+    """Build the Faust app of a deployment."""
+    check_hooks()
+    kafka = settings.kafka
+    session = parse_duration(kafka.session_timeout, "kafka.session_timeout") / 1000
+    app = MeanderApp(
+        f"meander.{settings.definition.name}",
+        broker=";".join(f"lane://{broker.strip()}" for broker in kafka.brokers.split(",")),
+        broker_credentials=_credentials(kafka),
+        ConsumerScheduler=LaneScheduler,
+        agent_supervisor="mode.CrashingSupervisor",
+        store="memory://",
+        stream_buffer_maxsize=8,
+        broker_max_poll_records=10_000,
+        broker_session_timeout=session,
+        broker_heartbeat_interval=min(3.0, session / 4),
+        broker_request_timeout=max(60.0, session),
+        broker_commit_interval=3600,
+        consumer_max_fetch_size=1 << 20,
+        consumer_auto_offset_reset="earliest",
+        producer_max_batch_size=256 << 10,
+        producer_max_request_size=MAX_OUTPUT,
+        producer_request_timeout=60.0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        worker_redirect_stdouts=False,
+        web_enabled=bool(settings.web.port),
+        web_bind=settings.web.host,
+        web_port=settings.web.port or 6066,
+        web_host=settings.web.host,
+        web_tables_enabled=False,
+    )
+    lane = app.lane = Lane(settings, app, store, history)
+    topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
+    every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
+
+    @app.agent(topic, name="lane")  # type: ignore[untyped-decorator]
+    async def process(stream: Any) -> None:
+        async for event in stream.events():
+            await lane.handle(event.value, event.message.generation_id)
+
+    @app.timer(every)  # type: ignore[untyped-decorator]
+    async def save() -> None:
+        await lane.save()
+
+    @app.on_rebalance_complete.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def restore(*_: Any, **__: Any) -> None:
+        await lane.restore()
+
+    @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def release(*_: Any, **__: Any) -> None:
+        await lane.release()
+
+    @app.on_before_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def last(*_: Any, **__: Any) -> None:
+        await lane.release()
+
+    return app
+
+
+def _credentials(kafka: Kafka) -> Any:
+    if kafka.security == "PLAINTEXT":
+        return None
+    context = None
+    if kafka.security.endswith("SSL"):
+        context = ssl.create_default_context(cafile=kafka.ca_file)
+        if kafka.certificate_file:
+            context.load_cert_chain(kafka.certificate_file, kafka.key_file)
+    if kafka.security == "SSL":
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        mechanism=kafka.mechanism, username=kafka.username, password=kafka.password, ssl_context=context
+    )
+
+

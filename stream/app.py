@@ -1,0 +1,28 @@
+"""The composition root: settings in, a running worker out. The only module that sees everything."""
+
+from faust import Worker
+
+from stream.adapters.faust_worker import MeanderApp, create_app
+from stream.adapters.file_store import FileStore
+from stream.adapters.kafka_log import KafkaLog
+from stream.settings import Settings
+from producers.publisher import kafka_options
+
+
+def build_app(settings: Settings) -> MeanderApp:
+    """Put store, log and Faust app together."""
+    store = FileStore(settings.folder, settings.snapshots.keep)
+    return create_app(settings, store, open_log(settings))
+
+
+def open_log(settings: Settings) -> KafkaLog:
+    """Return a reader of the deployment's topics."""
+    return KafkaLog(settings.definition.name, **kafka_options(settings.kafka))
+
+
+def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
+    """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
+    app = build_app(settings)
+    app.finalize()
+    # never above INFO: Faust then drives a spinner through the root logger at DEBUG, which costs 28 us an event
+    Worker(app, loglevel=loglevel, quiet=False).execute_from_commandline()

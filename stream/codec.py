@@ -1,0 +1,175 @@
+"""Bytes to messages and back: JSON, checked against the data contract in the same pass."""
+
+import json
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from learners.contract import Contract
+from learners.errors import MeanderError
+from stream.messages import (
+    SCHEMA_VERSION,
+    Command,
+    DeadLetter,
+    Event,
+    LabelRecord,
+    Output,
+    Prediction,
+    Reason,
+    Record,
+    Tick,
+    Transition,
+)
+
+MAX_BYTES = 1_000_000
+MAX_ID = 256
+_Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+Headers = list[tuple[str, bytes]]
+
+
+class RefusalError(MeanderError):
+    """A record that cannot be taken: its reason code, and a sentence for the producer's owner."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason, self.sentence = reason, sentence
+
+
+class Decoded(NamedTuple):
+    """An event with a valid envelope, and what breaks the contract in it (feature -> problem)."""
+
+    event: Event
+    violations: dict[str, str]
+
+
+_NONE: dict[str, str] = {}
+
+
+class Codec:
+    """Reads inputs and writes outputs of one deployment.
+
+    Parameters
+    ----------
+    contract
+        Features that conform are decoded straight into a dict of the declared ones.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        conforming = msgspec.defstruct(
+            "ConformingEvent",
+            [
+                ("id", _Id),
+                ("features", contract.features_type),
+                ("timestamp", int | None, None),
+                ("label", Any, UNSET),
+                ("schema", Literal[1], 1),
+            ],
+            gc=False,
+        )
+        self._conforming = msgspec.json.Decoder(conforming)
+        self._event = msgspec.json.Decoder(Event)
+        self._label = msgspec.json.Decoder(LabelRecord)
+        self._control = msgspec.json.Decoder(Command | Tick)
+        self._encoder = msgspec.json.Encoder()
+
+    def event(self, record: Record) -> Decoded:
+        """Decode an event.
+
+        Raises
+        ------
+        RefusalError
+            When the envelope is not valid.
+        """
+        value = record.value
+        if value is None or len(value) > MAX_BYTES:
+            raise _size(value)
+        try:
+            return Decoded(self._conforming.decode(value), _NONE)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            event: Event = self._slowly(self._event, value)
+        _check_id(event.id)
+        return Decoded(event, self._contract.violations(event.features))
+
+    def label(self, record: Record) -> LabelRecord:
+        """Decode a label; raises `RefusalError`."""
+        if record.value is None or len(record.value) > MAX_BYTES:
+            raise _size(record.value)
+        label: LabelRecord = self._slowly(self._label, record.value)
+        _check_id(label.id)
+        if label.label is UNSET and not label.unavailable:
+            raise RefusalError(Reason.ENVELOPE, 'a label needs "label": ..., or "unavailable": true')
+        return label
+
+    def control(self, record: Record) -> Command | Tick:
+        """Decode a control record; raises `RefusalError`."""
+        if record.value is None or len(record.value) > MAX_BYTES:
+            raise _size(record.value)
+        command: Command | Tick = self._slowly(self._control, record.value)
+        return command
+
+    def _slowly(self, decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:
+        """Decode with the whole truth about what is wrong."""
+        try:
+            message = decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # numbers beyond a float, and the NaN that Python writes: read the long way before refusing
+            message = self._leniently(decoder, value, error)
+        if message.schema != SCHEMA_VERSION:
+            sentence = f"schema version {message.schema} is not known here; this release reads {SCHEMA_VERSION}"
+            raise RefusalError(Reason.SCHEMA_VERSION, sentence)
+        return message
+
+    @staticmethod
+    def _leniently(decoder: msgspec.json.Decoder[Any], value: bytes, cause: Exception) -> Any:
+        try:
+            plain = json.loads(value)
+        except (ValueError, RecursionError):
+            raise RefusalError(Reason.UNDECODABLE, f"not JSON in UTF-8: {_short(cause)}") from None
+        if isinstance(plain, dict) and isinstance(plain.get("schema", SCHEMA_VERSION), int):
+            version = plain.get("schema", SCHEMA_VERSION)
+            if version != SCHEMA_VERSION:
+                sentence = f"schema version {version} is not known here; this release reads {SCHEMA_VERSION}"
+                raise RefusalError(Reason.SCHEMA_VERSION, sentence)
+        try:
+            return msgspec.convert(plain, decoder.type)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise RefusalError(Reason.ENVELOPE, _short(error)) from None
+
+    def encode(self, output: Output) -> tuple[bytes | None, Headers]:
+        """Return value and headers of an output record."""
+        headers: Headers = [
+            ("meander-source", output.source.encode()),
+            ("meander-inputs", output.inputs.encode()),
+        ]
+        message = output.message
+        if isinstance(message, DeadLetter):
+            headers += message.headers
+            headers += [("meander-reason", message.reason.encode()), ("meander-sentence", message.sentence.encode())]
+            return message.value, headers
+        return self._encoder.encode(message), headers
+
+    def encode_message(self, message: Prediction | Transition) -> bytes:
+        """Return the JSON of a prediction or transition."""
+        return self._encoder.encode(message)
+
+
+def _check_id(identifier: str) -> None:
+    if not 1 <= len(identifier) <= MAX_ID:
+        raise RefusalError(Reason.ENVELOPE, f"id must have 1 to {MAX_ID} characters, not {len(identifier)}")
+    try:
+        identifier.encode()
+    except UnicodeEncodeError:
+        raise RefusalError(Reason.ENVELOPE, "id is no valid Unicode text") from None
+
+
+def _size(value: bytes | None) -> RefusalError:
+    if value is None:
+        return RefusalError(Reason.ENVELOPE, "the record is empty")
+    return RefusalError(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_BYTES} are read")
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= 300 else text[:297] + "..."

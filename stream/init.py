@@ -1,0 +1,508 @@
+"""Writes a deployment's first definition from what a data file holds. Pure: a survey in, text out."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from learners.definition import TEXT_LIMIT, ClassName, Definition, Drift, Label, Task
+from producers.survey import Column, Survey, SurveyError
+from stream import toml
+from stream.settings import Kafka, Snapshots, Web
+
+CLASS_LIMIT = 100  # more classes than that are no classes
+NUMBER_CLASS_LIMIT = 20  # more distinct integers than that are amounts
+CATEGORY_LIMIT = 100  # more distinct values than that are hashed
+WIDE = 100  # features from which on trees are left out: they look at every one of them
+RARE = 0.05  # a class with a smaller share deserves a word
+LABEL_ROOM = 10  # widths of the observed range by which a label may leave it
+
+_CLOSED = (
+    "monday tuesday wednesday thursday friday saturday sunday",
+    "mon tue wed thu fri sat sun",
+    "january february march april may june july august september october november december",
+    "jan feb mar apr may jun jul aug sep oct nov dec",
+)
+_ID = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|row|column_1)$|[a-z]I[dD]$", re.IGNORECASE)
+_CYCLE = re.compile(r"(^|_)(hr|hour|weekday|dow|day_of_week)($|_)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller said.
+
+    Attributes
+    ----------
+    label
+        The column of the truth.
+    name
+        The deployment's.
+    source
+        The data file, as named in comments.
+    timestamp, key
+        The columns of event time and of the entity, where there are such.
+    task
+        Instead of the one the labels suggest.
+    """
+
+    label: str
+    name: str
+    source: str
+    timestamp: str | None = None
+    key: str | None = None
+    task: Task | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the label column says: the task, and the lines of ``[label]``."""
+
+    task: Task
+    classes: dict[ClassName, int]
+    lines: list[str]
+    summary: str
+
+
+def name_from(file: str) -> str:
+    """Return a deployment name for a data file.
+
+    >>> name_from("Elec2 (2).csv.gz")
+    'elec2-2'
+    """
+    stem = file.replace("\\", "/").rsplit("/", 1)[-1].split(".")[0]
+    name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63]
+    return name.strip("-") or "deployment"
+
+
+def write_definition(survey: Survey, wishes: Wishes) -> str:
+    """Return the text of a definition file, in TOML.
+
+    Parameters
+    ----------
+    survey
+        Of the data file, complete.
+    wishes
+        What the caller said.
+
+    Raises
+    ------
+    SurveyError
+        When the file holds no rows, not the columns named, or no label that could be learned.
+
+    Examples
+    --------
+    >>> survey = Survey("sold")
+    >>> for _ in survey.over({"price": str(n % 9), "sold": str(n % 2)} for n in range(90)): pass
+    >>> import tomllib
+    >>> written = tomllib.loads(write_definition(survey, Wishes("sold", "shop", "shop.csv")))
+    >>> written["task"], written["features"], written["label"]["classes"]
+    ('binary', {'price': {'type': 'integer', 'min': 0, 'max': 16}}, [0, 1])
+    """
+    _check(survey, wishes)
+    truth = _truth(survey, wishes)
+    features, left_out = _features(survey, wishes)
+    if not features:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out) or "there are no other columns"
+        raise SurveyError(f"no column is left to predict {wishes.label!r} from ({reasons})")
+    columns = [survey.columns[name] for name, _, _ in features]
+    return "\n".join(
+        [
+            *_head(survey, wishes, truth),
+            "",
+            *truth.lines,
+            "",
+            *_feature_lines(features, left_out, truth.task),
+            "",
+            *_models(truth, len(features)),
+            "",
+            *_rules(truth, columns),
+            "",
+            *_drift(),
+            *_surroundings(),
+            "",
+        ]
+    )
+
+
+def _check(survey: Survey, wishes: Wishes) -> None:
+    if not survey.rows:
+        raise SurveyError(f"{wishes.source} has a header but no rows: nothing to learn the columns from")
+    for option, column in (("label", wishes.label), ("timestamp", wishes.timestamp), ("key", wishes.key)):
+        if column is None or column in survey.columns:
+            continue
+        names = list(survey.columns)
+        near = difflib.get_close_matches(column, names, n=1)
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {shown}"
+        raise SurveyError(f"--{option} {column}: {wishes.source} has no such column. {advice}")
+
+
+def _truth(survey: Survey, wishes: Wishes) -> Truth:
+    column = survey.columns[wishes.label]
+    name = wishes.label
+    if not column.present:
+        raise SurveyError(f"column {name!r} holds nothing: no label to learn")
+    if column["nested"]:
+        raise SurveyError(f"column {name!r} holds objects or lists: a label is a class or a number")
+    numeric = column.kind in ("integer", "number", "time")
+    classes = column.classes()
+    if len(classes) < 2 and not column.many:
+        only = next(iter(classes))
+        raise SurveyError(f"column {name!r} is always {only!r}: there is nothing to tell apart")
+    task = wishes.task or _task(column, classes, numeric)
+    if task == "regression":
+        if not numeric:
+            raise SurveyError(f"column {name!r} holds text: regression needs numbers")
+        return _amount(survey, column)
+    if column.many or len(classes) > CLASS_LIMIT:
+        seen = f"more than {len(classes):,}" if column.many else f"{len(classes):,}"
+        raise SurveyError(
+            f"column {name!r} has {seen} distinct values: no classes, and no numbers. Is it the label?"
+        )
+    if task == "binary" and len(classes) != 2:
+        raise SurveyError(f"column {name!r} has {len(classes)} values: a binary task has two")
+    return _classes(survey, column, task, classes)
+
+
+def _task(column: Column, classes: Mapping[ClassName, int], numeric: bool) -> Task:
+    whole = all(isinstance(c, int) for c in classes)
+    few = not column.many and len(classes) <= NUMBER_CLASS_LIMIT
+    repeated = len(classes) == 2 or len(classes) <= column.present / 10
+    if numeric and not (whole and few and repeated):
+        return "regression"
+    return "binary" if len(classes) == 2 else "multiclass"
+
+
+def _amount(survey: Survey, column: Column) -> Truth:
+    low, high = head_room(column.lowest, column.highest, LABEL_ROOM) or (None, None)
+    lines = ["[label]"]
+    if low is not None:
+        said = f"seen: {_span(column)}; a label far outside is refused, and answers stay inside"
+        lines += [f"min = {low}  # {said}", f"max = {high}"]
+    lines += _odd(survey, column, column.present - column["integer"] - column["number"], "no numbers")
+    summary = f"predicts a number: {_span(column)}"
+    return Truth("regression", {}, [*lines, *toml.defaults(Label, skip=("classes", "min", "max"))], summary)
+
+
+def _classes(survey: Survey, column: Column, task: Task, classes: dict[ClassName, int]) -> Truth:
+    total = column.present
+    most = max(classes, key=lambda c: classes[c])
+    lines = ["[label]", f"classes = {toml.value(list(classes))}"]
+    shares = [f"{_name(c)} {percent(n / total)}" for c, n in classes.items()]
+    if task == "binary":
+        positive = min(reversed(classes), key=lambda c: classes[c])
+        share = classes[positive] / total
+        lines.append(f"positive = {toml.value(positive)}  # the rarer one: {percent(share)} of the labels")
+        if share < RARE:
+            lines.append(
+                f"# Answering {_name(most)} always is right {percent(1 - share)} of the time: accuracy says"
+            )
+            lines.append(f"# little here; look at how many of the {_name(positive)} are found.")
+    lines.append(f"default = {toml.value(most)}  # the most frequent; answered when nobody else can")
+    rare = [_name(c) for c, n in classes.items() if n < 30]
+    if rare:
+        lines.append(f"# Seen fewer than 30 times: {', '.join(rare)}.")
+    if all(isinstance(c, int) and not isinstance(c, bool) for c in classes) and len(classes) > 2:
+        lines.append(
+            '# Were these amounts, not names, it would be task = "regression": meander init --task regression'
+        )
+    lines += _odd(survey, column, 0, "")
+    shown = ", ".join(shares[:8]) + (", ..." if len(shares) > 8 else "")
+    skip = ("classes", "positive", "default", "min", "max")
+    return Truth(task, classes, [*lines, *toml.defaults(Label, skip)], f"{len(classes)} classes: {shown}")
+
+
+def _odd(survey: Survey, column: Column, strangers: int, what: str) -> list[str]:
+    lines = []
+    if survey.missing(column):
+        lines.append(
+            f"# {percent(survey.missing(column))} of the rows have no label: predicted, never learned."
+        )
+    if strangers:
+        lines.append(f"# {strangers:,} labels are {what}: they will be refused.")
+    return lines
+
+
+Entry = tuple[str, dict[str, Any], str]  # name, table, comment
+
+
+def _features(survey: Survey, wishes: Wishes) -> tuple[list[Entry], list[tuple[str, str]]]:
+    features: list[Entry] = []
+    left_out: list[tuple[str, str]] = []
+    for name, column in survey.columns.items():
+        if name == wishes.label:
+            continue
+        if name == wishes.timestamp:
+            left_out.append((name, "the event's time"))
+        elif name == wishes.key:
+            left_out.append((name, "the key, which names the entity"))
+        elif why := _useless(survey, column):
+            left_out.append((name, why))
+        else:
+            table, comment = _feature(survey, column)
+            features.append((name, table, comment))
+    return features, left_out
+
+
+def _useless(survey: Survey, column: Column) -> str | None:
+    kind = column.kind
+    if column.name in survey.copies:
+        return "always equals the label: it would give the answer away"
+    if kind == "nothing":
+        return "holds nothing"
+    if kind == "nested":
+        return "holds objects or lists: flatten it to make features of it"
+    if column.is_counter:
+        return "counts the rows"
+    if column.is_inexact:
+        return "too large for numbers to tell apart: send it as text if it means something"
+    if kind == "integer" and column.is_unique and _ID.search(column.name):
+        return "an id: almost every row has its own"
+    if kind == "text" and column.is_ambiguous_date:
+        return "dates that may start with the day or the month: write them as ISO 8601 to use them"
+    if kind == "text" and column.is_unique:
+        longest = max(len(str(value)) for value, _ in column.values)
+        return (
+            f"almost every row has its own text{'' if longest <= TEXT_LIMIT else ', and a long one'}: an id?"
+        )
+    return None
+
+
+def _feature(survey: Survey, column: Column) -> tuple[dict[str, Any], str]:
+    kind, missing = column.kind, survey.missing(column)
+    seen = [_describe(column)]
+    table: dict[str, Any] = {"type": kind}
+    match kind:
+        case "integer" | "number":
+            room = head_room(column.lowest, column.highest)
+            if room:
+                low, high = room
+                if kind == "integer" and column.lowest in (0, 1):
+                    low = 0  # counts and codes
+                table |= {"min": low, "max": high}
+            policy: dict[str, Any] = {"missing": "mean"}
+        case "boolean":
+            policy = {"missing": "constant", "fill": False}
+        case "time":
+            policy = {"missing": "last"}
+        case _:
+            few = not column.many and column.distinct <= CATEGORY_LIMIT
+            table["type"] = "category" if few else "text"
+            closed = _closed(column) if few else None
+            if closed:
+                table["categories"] = closed
+            policy = {"missing": "mean"}
+    if missing:
+        table |= policy
+        seen.append(f"{percent(missing)} missing")
+    if column.distinct == 1 and not column.many:
+        seen.append("constant here, it may move one day")
+    if column.exceptions:
+        seen.append(f"{column.exceptions:,} values are no {kind} and break the contract")
+    return table, "; ".join(seen)
+
+
+def _describe(column: Column) -> str:
+    if column.kind in ("integer", "number"):
+        if column.lowest == column.highest:
+            return f"seen: {_number(column.lowest)}"
+        return f"seen: {_span(column)}"
+    most = sorted(column.values, key=lambda pair: -pair[1])
+    if column.kind == "time":
+        return f"seen: {_text(column.values[0][0])} first"
+    shown = ", ".join(f"{_text(value)} {percent(n / column.present)}" for value, n in most[:4])
+    count = "more than " * column.many + f"{column.distinct:,} values"
+    return f"seen: {shown}" if len(most) <= 4 else f"seen: {count}, {shown}, ..."
+
+
+def _closed(column: Column) -> list[str] | None:
+    """Return all values of a set that everybody knows, when the column's are among them."""
+    values = {str(value) for value, _ in column.values}
+    for words in _CLOSED:
+        for form in (str.lower, str.title, str.upper):
+            known = [form(word) for word in words.split()]
+            if len(values) > 2 and values <= set(known):
+                return known
+    return None
+
+
+def head_room(low: float, high: float, widths: float = 1) -> tuple[float, float] | None:
+    """Widen an observed range by its own width on both sides, and round it outwards to a digit of the width.
+
+    Returns None where there is no width to go by.
+
+    >>> head_room(0.02, 1.0), head_room(0, 977), head_room(5, 5)
+    ((-1, 2), (-1000, 2000), None)
+    """
+    width = high - low
+    if not 1e-300 < width < 1e300:
+        return None
+    digits = -math.floor(math.log10(width))
+    step = 10.0**-digits
+    lower = round(math.floor(round((low - widths * width) / step, 6)) * step, digits)
+    upper = round(math.ceil(round((high + widths * width) / step, 6)) * step, digits)
+    return _whole(lower), _whole(upper)
+
+
+def _whole(number: float) -> float:
+    return int(number) if number.is_integer() else number
+
+
+def _head(survey: Survey, wishes: Wishes, truth: Truth) -> list[str]:
+    event_time = f" Event time: {_text(wishes.timestamp)}." if wishes.timestamp else ""
+    key = f" Key: {_text(wishes.key)}." if wishes.key else ""
+    return [
+        f"# Written by `meander init` from {survey.rows:,} rows of {_text(wishes.source)}.{event_time}{key}",
+        "# Lines that start with # show a default, or an example. `meander check` tells what holds.",
+        "",
+        f"name = {toml.value(wishes.name)}  # names the topics: {wishes.name}.events, {wishes.name}.labels, ...",
+        f"task = {toml.value(truth.task)}  # column {_text(wishes.label)}, {truth.summary}",
+        'champion = "lr"  # the model that answers first',
+        *toml.defaults(Definition, skip=("champion",)),
+    ]
+
+
+def _feature_lines(features: list[Entry], left_out: list[tuple[str, str]], task: Task) -> list[str]:
+    lines = [
+        "[features]",
+        "# What lies outside a range, or is no declared value, breaks the contract: that event is answered",
+        "# by a rule and not learned. Ranges are those seen, widened by their own width.",
+    ]
+    names = [toml.key(name) for name, _, _ in features]
+    tables = [toml.inline(table) for _, table, _ in features]
+    broad = max(len(name) for name in names if len(name) <= 24 or name == min(names, key=len))
+    long = max(len(table) for table in tables if len(table) <= 64 or table == min(tables, key=len))
+    for name, table, (_, _, comment) in zip(names, tables, features, strict=True):
+        lines.append(f"{name:<{broad}} = {table:<{long}}  # {comment}")
+    if left_out:
+        lines.append("# Left out:")
+        lines += [f"#   {_text(name)}: {why}" for name, why in left_out]
+    return lines
+
+
+def _models(truth: Truth, width: int) -> list[str]:
+    roster: dict[str, tuple[str, str]]
+    if truth.task == "regression":
+        roster = {
+            "lr": ("linear_regression_robust", "linear; does not diverge, whatever comes"),
+            "tree": ("hoeffding_adaptive_tree", "renews its branches by itself"),
+        }
+    elif truth.task == "binary":
+        roster = {
+            "lr": ("logistic_regression", "slow to learn, accurate while the world is stable"),
+            "lr-fast": (
+                "logistic_regression_fast",
+                "the same, learning ten times faster: for a moving world",
+            ),
+            "tree": ("hoeffding_adaptive_tree", "sees what a line cannot; dearer"),
+        }
+    else:
+        roster = {
+            "lr": ("one_vs_rest", "one logistic regression for each class"),
+            "lr-fast": ("one_vs_rest_fast", "the same, learning ten times faster: for a moving world"),
+            "tree": ("hoeffding_adaptive_tree", "sees what a line cannot; dearer"),
+        }
+    if width > WIDE:
+        roster.pop("tree")
+    lines = ["# The roster: all learn from every label; one answers, until another has proved better."]
+    for slot, (recipe, why) in roster.items():
+        lines += [f"[models.{slot}]", f"recipe = {toml.value(recipe)}  # {why}"]
+    if width > WIDE:
+        lines.append(f"# Trees are left out: with {width} features they are slow.")
+    return lines
+
+
+def _rules(truth: Truth, columns: list[Column]) -> list[str]:
+    example, then = _example(columns), "0" if truth.task == "regression" else ""
+    if truth.classes:
+        then = toml.value(min(truth.classes, key=lambda c: truth.classes[c]))
+    elif truth.task == "regression":
+        then = "0.0"
+    lines = [
+        "# Rules answer until the models are warm, when these fail, and in fallback: the first that holds.",
+        "# [rules.example]",
+        f"# when = {toml.value(example)}",
+        f"# then = {then}",
+    ]
+    if truth.task == "regression":
+        by = next((c for c in columns if c.kind == "time" and c.has_clock), None)
+        cycle = next((c for c in columns if _CYCLE.search(c.name) and c.kind in ("integer", "text")), None)
+        if by or cycle:
+            what = {"hour_of": by.name} if by else {"by": [cycle.name]} if cycle else {}
+            lines += [
+                "[rules.usual]",
+                'recipe = "mean_by"  # the mean of such hours',
+                f"parameters = {toml.inline(what)}",
+            ]
+        return [*lines, "[rules.prior]", 'recipe = "mean"  # the mean of the labels']
+    return [*lines, "[rules.prior]", 'recipe = "class_frequencies"  # how often each class came lately']
+
+
+def _example(columns: list[Column]) -> str:
+    for column in columns:
+        if column.kind in ("integer", "number") and column.highest > column.lowest:
+            return f"{_operand(column.name)} > {_number(column.highest)}"
+    column = columns[0]
+    if column.kind == "text":
+        return f"{_operand(column.name)} == {_text(column.values[0][0])}"
+    return _operand(column.name) if column.kind == "boolean" else "true"
+
+
+def _operand(name: str) -> str:
+    return name if name.isidentifier() else f"`{name}`"
+
+
+def _drift() -> list[str]:
+    return [
+        "[drift]",
+        "# challenge: a fresh challenger learns in shadow, and takes over once it has proved better.",
+        "# fallback: rules answer until the model has proved better than they. tell: only record it.",
+        'on_drift = "challenge"',
+        *toml.defaults(Drift, skip=("on_drift",)),
+    ]
+
+
+def _surroundings() -> Iterator[str]:
+    for section, struct in (("kafka", Kafka), ("snapshots", Snapshots), ("web", Web)):
+        yield ""
+        yield f"[{section}]"
+        yield from toml.defaults(struct)
+
+
+def percent(share: float) -> str:
+    """Return a share as people say it.
+
+    >>> percent(0.42481), percent(0.0012), percent(0.00001), percent(0.9999)
+    ('42%', '0.12%', 'under 0.01%', '99.99%')
+    """
+    if 0 < share < 0.0001:
+        return "under 0.01%"
+    digits = 0 if 0.1 <= share <= 0.9 or share in (0.0, 1.0) else 2
+    return f"{100 * share:.{digits}f}%".replace(".00%", "%")
+
+
+def _span(column: Column) -> str:
+    return f"{_number(column.lowest)} to {_number(column.highest)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _name(value: ClassName) -> str:
+    return (
+        toml.value(value)
+        if isinstance(value, bool)
+        else _text(str(value))
+        if isinstance(value, str)
+        else str(value)
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a text as it may stand in a comment: on one line, quoted where it would mislead."""
+    text = str(value)
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    return shown if re.fullmatch(r"[\w./-]+", shown) else toml.value(shown)

@@ -1,0 +1,250 @@
+"""The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
+
+from typing import Any
+
+from learners import snapshot as snapshots
+from learners.contract import Contract
+from learners.definition import Definition
+from learners.errors import SnapshotError
+from learners.lineage import Kind, Transition
+from stream.codec import Codec, RefusalError
+from msgspec import UNSET
+
+from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
+from stream.ports import Observer
+from stream.processing.books import Books
+from stream.processing.learn import Learn
+from stream.processing.serve import Serve
+
+EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
+
+
+class Processor:
+    """One partition of a deployment: `Serve` and `Learn`, meeting at the `Example`.
+
+    Knows no Kafka, no clock, no I/O: records of the three inputs go in, in the order in which they are
+    to count, and predictions, transitions and dead letters come out.
+
+    Parameters
+    ----------
+    definition
+        The deployment.
+    partition
+        The partition number, of all topics.
+    observer
+        Told of every label that met its event.
+
+    Examples
+    --------
+    >>> from learners.definition import parse_definition
+    >>> processor = Processor(parse_definition({
+    ...     "name": "fraud", "task": "binary", "features": {"amount": {}},
+    ...     "label": {"classes": ["legit", "fraud"]},
+    ... }))
+    >>> value = b'{"id": "e1", "timestamp": 5, "features": {"amount": 12.5}, "label": "fraud"}'
+    >>> started, answer = processor.process(Record("events", 0, 0, 7, None, value))
+    >>> answer.topic, answer.message.served_by, answer.source
+    ('predictions', 'default', 'events:0:0')
+    """
+
+    def __init__(self, definition: Definition, partition: int = 0, observer: Observer | None = None) -> None:
+        self.definition, self.partition = definition, partition
+        contract = Contract(definition)
+        prefix = definition.name if definition.scope == "deployment" else f"{definition.name}/p{partition}"
+        self.books = Books()
+        self.codec = Codec(contract)
+        self.learn = Learn(definition, contract, prefix)
+        self.serve = Serve(definition, contract, self.learn.task, self.books)
+        self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
+        self._observer = observer
+        self._born = False
+        self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
+        self._inputs: dict[str, str] = {}
+
+    def process(self, record: Record) -> list[Output]:
+        """Take one record; a record before its topic's next offset was taken already and gives nothing."""
+        source = record.source
+        if record.offset < self.next[source]:
+            return []
+        outputs: list[Output] = []
+        if not self._born:
+            self._born = True
+            self._emit(outputs, record, self.learn.birth(record.timestamp, position_of(record)))
+        self._handlers[source](record, outputs)
+        self.next[source] = record.offset + 1
+        if source != EVENTS:
+            self._inputs.clear()
+        return outputs
+
+    # -- inputs ------------------------------------------------------------------------------------
+
+    def _event(self, record: Record, outputs: list[Output]) -> None:
+        books, serve, learn = self.books, self.serve, self.learn
+        books.events += 1
+        try:
+            decoded = self.codec.event(record)
+        except RefusalError as refusal:
+            books.refused += 1
+            self._refuse(outputs, record, refusal)
+            return
+        event = decoded.event
+        if event.label is not UNSET:
+            books.labels += 1
+        if serve.knows(event.id):
+            books.duplicate += 1
+            if event.label is not UNSET:
+                books.duplicate_label += 1
+            return
+        prediction, example, asked = serve.answer(record, decoded, learn.roster)
+        source = position_of(record)
+        outputs.append(
+            Output("predictions", prediction, record.key, record.timestamp, source, self._inputs_of(EVENTS))
+        )
+        if decoded.violations:
+            sentence = "; ".join(f"{name} {problem}" for name, problem in decoded.violations.items())
+            self._refuse(outputs, record, RefusalError(Reason.CONTRACT, sentence[:1000]))
+        for member, error in asked.broken:
+            self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
+        if event.label is not UNSET:
+            self._label_inside(record, example, event.label, outputs)
+        else:
+            early = serve.take_early(event.id)
+            serve.wait(example)
+            if early is not None:
+                self._apply_label(record, early, example.timestamp, outputs)
+        serve.expire()
+
+    def _label_inside(self, record: Record, example: Example, label: Any, outputs: list[Output]) -> None:
+        try:
+            example.label = self.serve.label_of(label)
+        except RefusalError as refusal:
+            self.books.refused_label += 1
+            self._refuse(outputs, record, refusal)
+            self.serve.wait(example)  # a right label may still come on the labels topic
+            return
+        self.serve.remember(example.id)
+        self._learn(record, example, outputs)
+
+    def _label(self, record: Record, outputs: list[Output]) -> None:
+        self.books.labels += 1
+        try:
+            label = self.codec.label(record)
+        except RefusalError as refusal:
+            self.books.refused_label += 1
+            self._refuse(outputs, record, refusal)
+            return
+        time = record.timestamp if label.timestamp is None else label.timestamp
+        self._apply_label(record, label, time, outputs)
+
+    def _apply_label(self, record: Record, label: LabelRecord, time: int, outputs: list[Output]) -> None:
+        try:
+            example = self.serve.match(label, time)
+        except RefusalError as refusal:
+            self.books.refused_label += 1
+            self._refuse(outputs, record, refusal)
+            return
+        if example is not None:
+            self._learn(record, example, outputs)
+
+    def _learn(self, record: Record, example: Example, outputs: list[Output]) -> None:
+        learn, serve = self.learn, self.serve
+        if self._observer is not None:
+            by_number = learn.roster.by_number
+            slots = tuple(by_number[n].slot if n in by_number else "" for n in example.panel)
+            self._observer.labelled(example, slots)
+        if example.broken:
+            self.books.scored_only += 1
+            return
+        if learn.roster.frozen:
+            self.books.scored_only += 1
+        else:
+            self.books.learned += 1
+        lag = serve.predicted - example.ordinal - 1
+        transitions = learn.learn(example, lag, serve.watermark, position_of(record))
+        if transitions:
+            self._emit(outputs, record, transitions)
+
+    def _control(self, record: Record, outputs: list[Output]) -> None:
+        self.books.control += 1
+        try:
+            control = self.codec.control(record)
+        except RefusalError as refusal:
+            self._refuse(outputs, record, refusal)
+            return
+        position = position_of(record)
+        if not isinstance(control, Tick):
+            watermark = self.serve.watermark
+            self._emit(outputs, record, self.learn.command(control, watermark, position, record.timestamp))
+            return
+        self.serve.watermark = max(self.serve.watermark, control.timestamp)
+        expired = self.serve.expire()
+        if expired:
+            # recorded, because its place among the labels cannot be told from the other outputs
+            transition = Transition(
+                kind=Kind.EXPIRED,
+                timestamp=self.serve.watermark,
+                position=position,
+                reason=f"{expired} predictions have waited for their labels long enough.",
+                evidence={"expired": expired},
+            )
+            self._emit(outputs, record, [transition])
+
+    # -- outputs -----------------------------------------------------------------------------------
+
+    def _emit(self, outputs: list[Output], record: Record, transitions: list[Transition]) -> None:
+        for transition in transitions:
+            self._put(outputs, record, "transitions", transition)
+
+    def _refuse(self, outputs: list[Output], record: Record, refusal: RefusalError) -> None:
+        letter = DeadLetter(refusal.reason, refusal.sentence, record.value, record.headers)
+        self._put(outputs, record, "dead-letters", letter)
+
+    def _put(self, outputs: list[Output], record: Record, topic: str, message: Transition | DeadLetter) -> None:
+        source = position_of(record)
+        index = sum(1 for output in outputs if output.topic == topic)
+        if index:
+            source = f"{source}:{index}"
+        inputs = self._inputs_of(record.source)
+        outputs.append(Output(topic, message, record.key, record.timestamp, source, inputs))
+
+    def _inputs_of(self, source: str) -> str:
+        """Say what had been applied from the other topics before (the ``meander-inputs`` header)."""
+        inputs = self._inputs.get(source)
+        if inputs is None:
+            inputs = ",".join(f"{other}={n}" for other, n in self.next.items() if other != source)
+            self._inputs[source] = inputs
+        return inputs
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def snapshot(self, **facts: Any) -> bytes:
+        """Return the whole state as one fact: what is learned, what waits, and every position."""
+        sections = {"serve": self.serve.state(), **self.learn.state()}
+        return snapshots.pack(
+            self.definition,
+            sections,
+            {"partition": self.partition, "next": self.next, "born": self._born, **facts},
+        )
+
+    def restore(self, data: bytes) -> dict[str, Any]:
+        """Continue from a snapshot; returns the facts it was given.
+
+        Raises
+        ------
+        SnapshotError
+            When it is unsound, of another definition, or of another partition.
+        """
+        header, sections = snapshots.unpack(self.definition, data)
+        if header.facts["partition"] != self.partition:
+            raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
+        self.learn.resume(sections)
+        self.serve.resume(sections["serve"])
+        self.next.update(header.facts["next"])
+        self._born = header.facts["born"]
+        self._inputs.clear()
+        return header.facts
+
+
+def position_of(record: Record) -> str:
+    """Return where a record stands: ``events:<partition>:<offset>``."""
+    return f"{record.source}:{record.partition}:{record.offset}"

@@ -1,0 +1,98 @@
+"""From a snapshot to the present: run the inputs again in journal order, and keep what went out from
+going out twice. The same code serves the worker after a crash and ``meander replay --topic``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from learners.errors import MeanderError
+from stream.messages import Output, Record
+from stream.ports import Log
+from stream.processing.journal import SOURCES, Mark, in_order, parse_mark
+from stream.processing.processor import Processor
+
+OUTPUTS = ("predictions", "transitions", "dead-letters")
+
+
+class LostStateError(MeanderError):
+    """State and log do not meet: records between them are gone."""
+
+
+class Tail:
+    """What the output topics hold from some offsets on.
+
+    Attributes
+    ----------
+    marks
+        One for each output: the journal.
+    emitted
+        Topic and source of every output that went out.
+    ends
+        Next offset of each output topic when it was read.
+    """
+
+    def __init__(self, log: Log, partition: int, starts: Mapping[str, int]) -> None:
+        self.marks: list[Mark] = []
+        self.emitted: set[tuple[str, str]] = set()
+        self.ends: dict[str, int] = {}
+        for topic in OUTPUTS:
+            first, end = log.bounds(topic, partition)
+            self.ends[topic] = end
+            start = starts.get(topic, first)
+            if start > end:
+                raise LostStateError(
+                    f"{topic}[{partition}] ends at {end}, but the snapshot knows records up to {start}: "
+                    "the topic was made anew. Restore the topic, or begin anew in an empty snapshot folder."
+                )
+            for record in log.read(topic, partition, max(start, first), end):
+                headers = dict(record.headers)
+                if "meander-source" not in headers:
+                    raise LostStateError(
+                        f"{topic}[{partition}] offset {record.offset} was not written by Meander. "
+                        "Only workers may write to output topics."
+                    )
+                source = headers["meander-source"].decode()
+                self.emitted.add((topic, source))
+                self.marks.append(parse_mark(source, headers["meander-inputs"].decode()))
+
+
+def catch_up(
+    processor: Processor, log: Log, tail: Tail, progress: Callable[[int], None] | None = None
+) -> Iterator[Output]:
+    """Run inputs again up to the last output; yield outputs that had not gone out.
+
+    Parameters
+    ----------
+    processor
+        Restored, or new.
+    log, tail
+        The topics.
+    progress
+        Called with each number of records done.
+
+    Raises
+    ------
+    LostStateError
+        When the log no longer holds what follows the snapshot.
+    """
+    partition = processor.partition
+    inputs: dict[str, Iterator[Record]] = {}
+    for source in SOURCES:
+        first, end = log.bounds(source, partition)
+        start = processor.next[source]
+        if start < first:
+            raise LostStateError(
+                f"{source}[{partition}] begins at {first}, but the state stands at {start}: retention took what is "
+                "between. Restore the records, or begin anew in an empty snapshot folder."
+            )
+        if start > end:
+            raise LostStateError(
+                f"{source}[{partition}] ends at {end}, but the state stands at {start}: the topic was made anew. "
+                "Restore the topic, or begin anew in an empty snapshot folder."
+            )
+        inputs[source] = log.read(source, partition, start, end)
+    for count, record in enumerate(in_order(tail.marks, inputs), 1):
+        for output in processor.process(record):
+            if (output.topic, output.source) not in tail.emitted:
+                yield output
+        if progress is not None:
+            progress(count)

@@ -1,0 +1,249 @@
+"""The first half: every event gets its one answer, and every label finds its event."""
+
+from collections import OrderedDict, deque
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from learners.contract import Contract, LabelError
+from learners.definition import Definition, parse_duration
+from learners.roster import Asked, Mode, Roster
+from learners.tasks import Task
+from stream.codec import Decoded, RefusalError
+from stream.messages import Example, LabelRecord, Prediction, Reason, Record
+from stream.processing.books import Books
+
+_FLAGS: dict[Mode, tuple[str, ...]] = {
+    Mode.WARM_UP: ("warm_up",),
+    Mode.CHAMPION: (),
+    Mode.FALLBACK: ("fallback",),
+}
+_SILENT = ("champion_silent",)
+GONE, DONE = 0, 1  # what is remembered of an id: its wait was ended, or its label came
+
+
+class EarlyLabel(Struct, gc=False):
+    """A label whose event has not come yet."""
+
+    label: LabelRecord
+    deadline: int
+
+
+class Serve:
+    """Answers events, joins late labels, keeps the watermark and the ids.
+
+    Parameters
+    ----------
+    definition, contract, task
+        What is predicted.
+    books
+        Where outcomes are counted.
+
+    Attributes
+    ----------
+    pending
+        Predictions that wait for a label, by id, oldest first.
+    watermark
+        The latest event time seen, milliseconds.
+    predicted
+        Events answered so far.
+    """
+
+    def __init__(self, definition: Definition, contract: Contract, task: Task, books: Books) -> None:
+        self._contract, self._task, self.books = contract, task, books
+        self._label = definition.label
+        self._ttl = parse_duration(definition.label.ttl, "label.ttl")
+        default = definition.label.default
+        if default is None:
+            default = definition.classes[0] if definition.classes else 0.0
+        self._default = default
+        self.pending: OrderedDict[str, Example] = OrderedDict()
+        self.early: OrderedDict[str, EarlyLabel] = OrderedDict()
+        self._ids: dict[str, int] = {}
+        self._order: deque[str] = deque()
+        self.watermark = -(2**62)
+        self.predicted = 0
+
+    def knows(self, identifier: str) -> bool:
+        """Whether an event of this id was answered before."""
+        return identifier in self._ids or identifier in self.pending
+
+    def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
+        """Answer an event: by the champion, a rule or the default, in this order of right."""
+        event, violations = decoded
+        timestamp = record.timestamp if event.timestamp is None else event.timestamp
+        x = event.features
+        flags: tuple[str, ...]
+        if violations:
+            x = {k: v for k, v in x.items() if k in self._contract.definition.features and k not in violations}
+            asked = roster.ask_rules(x)
+            flags = tuple(f"contract:{name}" for name in violations)
+        else:
+            asked = roster.ask(x)
+            flags = _FLAGS[roster.mode]
+            if asked.served != 0 and roster.mode is Mode.CHAMPION:
+                flags = _SILENT
+        served = asked.served
+        if served >= 0:
+            value, probabilities = self._task.render(asked.answer)
+        else:
+            value, probabilities = self._default, None
+        prediction = Prediction(
+            id=event.id,
+            timestamp=timestamp,
+            prediction=value,
+            probabilities=probabilities,
+            served_by=roster.served_by(served),
+            model_version=roster.name(roster.champion) if served == 0 else None,
+            flags=flags,
+        )
+        example = Example(
+            event.id,
+            record.key,
+            record.partition,
+            record.offset,
+            timestamp,
+            x,
+            asked.panel,
+            asked.answers,
+            served,
+            asked.answer,
+            self.predicted,
+            bool(violations),
+        )
+        self.predicted += 1
+        self.books.predicted += 1
+        if timestamp > self.watermark:
+            self.watermark = timestamp
+        return prediction, example, asked
+
+    def wait(self, example: Example) -> None:
+        """Keep a prediction until its label comes, its time is over, or too many wait."""
+        self.pending[example.id] = example
+        if len(self.pending) > self._label.pending_limit:
+            self._give_up(*self.pending.popitem(last=False))
+
+    def expire(self) -> int:
+        """End the wait of everything older than the declared time; returns how many predictions."""
+        count, limit = 0, self.watermark - self._ttl
+        while self.pending:
+            identifier = next(iter(self.pending))
+            if self.pending[identifier].timestamp >= limit:
+                break
+            self._give_up(identifier, self.pending.pop(identifier))
+            count += 1
+        while self.early:
+            identifier = next(iter(self.early))
+            if self.early[identifier].deadline >= self.watermark:
+                break
+            self._unmatched(self.early.pop(identifier))
+        return count
+
+    def _give_up(self, identifier: str, _: Example) -> None:
+        self.remember(identifier, GONE)
+        self.books.expired += 1
+
+    def _unmatched(self, _: EarlyLabel) -> None:
+        self.books.early -= 1
+        self.books.unmatched += 1
+
+    def remember(self, identifier: str, what: int = DONE) -> None:
+        """Know this id from here on, until that many others have come."""
+        if identifier not in self._ids:
+            self._order.append(identifier)
+        self._ids[identifier] = what
+        if len(self._order) > self._label.remember_ids:
+            del self._ids[self._order.popleft()]
+
+    def label_of(self, value: Any) -> Any:
+        """Return a label in the form estimators learn; raises `RefusalError`."""
+        try:
+            return self._contract.internal(value)
+        except LabelError as error:
+            raise RefusalError(Reason.LABEL, f"label {error}") from None
+
+    def match(self, label: LabelRecord, time: int) -> Example | None:
+        """Find the event of a label.
+
+        Returns
+        -------
+        Example
+            With its label; or None when there is nothing to learn (counted in the books).
+
+        Raises
+        ------
+        RefusalError
+            When the label is outside the contract.
+        """
+        books = self.books
+        truth = UNSET if label.unavailable else self.label_of(label.label)
+        example = self.pending.pop(label.id, None)
+        if example is not None:
+            self.remember(label.id)
+            if label.unavailable:
+                books.unavailable += 1
+                return None
+            example.label = truth
+            return example
+        known = self._ids.get(label.id)
+        if known is not None:
+            if known == DONE:
+                books.duplicate_label += 1
+            else:
+                books.late += 1
+        elif label.id in self.early:
+            books.duplicate_label += 1
+        else:
+            self._keep_early(label, max(time, self.watermark) + self._ttl)
+        return None
+
+    def _keep_early(self, label: LabelRecord, deadline: int) -> None:
+        self.early[label.id] = EarlyLabel(label, deadline)
+        self.books.early += 1
+        if len(self.early) > self._label.early_limit:
+            self._unmatched(self.early.popitem(last=False)[1])
+
+    def take_early(self, identifier: str) -> LabelRecord | None:
+        """Return the label that came before its event, if one did."""
+        if not self.early or identifier not in self.early:
+            return None
+        self.books.early -= 1
+        return self.early.pop(identifier).label
+
+    def state(self) -> bytes:
+        """Return everything kept here, as bytes."""
+        return _encoder.encode(
+            _State(
+                pending=list(self.pending.values()),
+                early=list(self.early.items()),
+                ids=[(i, self._ids[i]) for i in self._order],
+                watermark=self.watermark,
+                predicted=self.predicted,
+                books=self.books,
+            )
+        )
+
+    def resume(self, data: bytes) -> None:
+        """Continue from what `state` returned."""
+        state = _decoder.decode(data)
+        self.pending = OrderedDict((e.id, e) for e in state.pending)
+        self.early = OrderedDict(state.early)
+        self._ids = dict(state.ids)
+        self._order = deque(i for i, _ in state.ids)
+        self.watermark, self.predicted = state.watermark, state.predicted
+        for field in state.books.__struct_fields__:
+            setattr(self.books, field, getattr(state.books, field))
+
+
+class _State(Struct):
+    pending: list[Example]
+    early: list[tuple[str, EarlyLabel]]
+    ids: list[tuple[str, int]]
+    watermark: int
+    predicted: int
+    books: Books
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_State)
