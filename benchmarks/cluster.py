@@ -1,0 +1,155 @@
+"""Topics of a benchmark: making and filling them, reading what came out."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from workload import Row, Setup
+
+SUFFIXES = ("events", "labels", "control", "predictions", "transitions", "dead-letters")
+
+
+class Identity(msgspec.Struct):
+    """What is read back of an event."""
+
+    id: str
+
+
+class Served(Identity):
+    """What is read back of an answer."""
+
+    prediction: bool
+
+
+class Outputs(NamedTuple):
+    """What a rival wrote: append time of each id's answer, the answers, and how many records in all."""
+
+    appended: dict[str, int]
+    answers: dict[str, bool]
+    records: int
+
+
+def wait_for(address: str, seconds: float = 60) -> None:
+    """Return when the broker answers."""
+    host, _, port = address.split(",")[0].rpartition(":")
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            break
+        if time.monotonic() > deadline:
+            raise SystemExit(f"No broker at {address} within {seconds:.0f} s")
+        time.sleep(0.2)
+    while True:
+        try:
+            AdminClient({"bootstrap.servers": address}).list_topics(timeout=10)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+class Topics:
+    """The topics of one run, made on entry and deleted on exit."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._admin = AdminClient({"bootstrap.servers": setup.brokers})
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": setup.brokers,
+                "group.id": f"{setup.name}-driver",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+
+    def __enter__(self) -> "Topics":
+        config = {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}
+        partitions = self.setup.partitions
+        new = [NewTopic(f"{self.setup.name}.{s}", partitions, 1, config=config) for s in SUFFIXES]
+        new.append(NewTopic(f"{self.setup.name}.status", 1, 1, config={"cleanup.policy": "compact"}))
+        for future in self._admin.create_topics(new).values():
+            future.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+        listed = self._admin.list_topics(timeout=10).topics
+        ours = [t for t in listed if t.startswith(f"{self.setup.name}.") or f"-{self.setup.name}-" in t]
+        for future in self._admin.delete_topics(ours).values():
+            with contextlib.suppress(KafkaException):
+                future.result()
+
+    def fill(self, rows: Iterable[Row], rate: float | None = None) -> None:
+        """Produce the rows: flat out, or paced to so many events a second.
+
+        Labels go to their own topic, right after their event: a rival that catches up gets no help from it.
+        """
+        producer = Producer(
+            {
+                "bootstrap.servers": self.setup.brokers,
+                "queue.buffering.max.messages": 2_000_000,
+                "linger.ms": 50 if rate is None else 1,
+            }
+        )
+        begin = time.monotonic()
+        for i, row in enumerate(rows):
+            if rate is not None:
+                due = begin + i / rate
+                while (ahead := due - time.monotonic()) > 0:
+                    producer.poll(0)
+                    time.sleep(min(ahead + 0.0005, 0.01))
+            elif i % 1000 == 0:
+                producer.poll(0)
+            producer.produce(self.setup.events, row.event, row.key, partition=row.partition)
+            if row.label is not None:
+                producer.produce(self.setup.labels, row.label, row.key, partition=row.partition)
+        if producer.flush(60):
+            raise SystemExit("The broker did not take all events within 60 s")
+
+    def count(self) -> int:
+        """Return how many records the predictions topic holds."""
+        return sum(
+            self._consumer.get_watermark_offsets(TopicPartition(self.setup.predictions, p), timeout=10)[1]
+            for p in range(self.setup.partitions)
+        )
+
+    def outputs(self) -> Outputs:
+        """Read everything a rival wrote."""
+        decode = msgspec.json.Decoder(Served).decode
+        appended: dict[str, int] = {}
+        answers: dict[str, bool] = {}
+        records = 0
+        for timestamp, value in self._read(self.setup.predictions):
+            served = decode(value)
+            records += 1
+            appended.setdefault(served.id, timestamp)
+            answers[served.id] = served.prediction
+        return Outputs(appended, answers, records)
+
+    def inputs(self) -> dict[str, int]:
+        """Return the append time of each event."""
+        decode = msgspec.json.Decoder(Identity).decode
+        return {decode(value).id: timestamp for timestamp, value in self._read(self.setup.events)}
+
+    def _read(self, topic: str) -> Iterator[tuple[int, bytes]]:
+        partitions = [TopicPartition(topic, p, 0) for p in range(self.setup.partitions)]
+        ends = {p.partition: self._consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions}
+        left = sum(ends.values())
+        self._consumer.assign(partitions)
+        while left > 0:
+            messages = self._consumer.consume(5000, 5)
+            if not messages:
+                raise SystemExit(f"{topic}: {left} records could not be read")
+            for message in messages:
+                value = message.value()
+                if message.error() is None and value is not None:
+                    left -= 1
+                    yield message.timestamp()[1], value
+        self._consumer.unassign()
