@@ -1,0 +1,81 @@
+"""How kafka-python reaches the broker of a deployment: options, an admin client, partition counts."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import kafka.errors
+from kafka import KafkaAdminClient
+
+from learners.errors import MeanderError
+from stream.settings import Kafka
+
+PATIENCE_MS = 10_000  # to reach a broker at all
+
+
+class BrokerUnreachableError(MeanderError):
+    """No broker answers, or it does not let us in."""
+
+
+class TopicError(MeanderError):
+    """A topic that is not there, or not as the deployment needs it."""
+
+
+def kafka_options(kafka: Kafka) -> dict[str, Any]:
+    """Return the connection options that every client of kafka-python takes.
+
+    Examples
+    --------
+    >>> kafka_options(Kafka(brokers="a:9092, b:9092"))
+    {'bootstrap_servers': ['a:9092', 'b:9092'], 'security_protocol': 'PLAINTEXT'}
+    """
+    options = {
+        "bootstrap_servers": [broker.strip() for broker in kafka.brokers.split(",") if broker.strip()],
+        "security_protocol": kafka.security,
+        "ssl_cafile": kafka.ca_file,
+        "ssl_certfile": kafka.certificate_file,
+        "ssl_keyfile": kafka.key_file,
+        "sasl_mechanism": kafka.mechanism,
+        "sasl_plain_username": kafka.username,
+        "sasl_plain_password": kafka.password,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def explained(kafka: Kafka) -> Iterator[None]:
+    """Turn what kafka-python raises about the connection into a sentence that says what to do."""
+    try:
+        yield
+    except kafka_errors as error:
+        raise BrokerUnreachableError(
+            f"{kafka.brokers}: {error}. Is a broker there, and does [kafka] in the definition "
+            "(or MEANDER_BROKERS) name it, with the security it asks for?"
+        ) from None
+
+
+kafka_errors = (kafka.errors.KafkaError, OSError)  # OSError: a certificate file that cannot be read
+
+
+@contextmanager
+def administer(settings: Kafka) -> Iterator[KafkaAdminClient]:
+    """Yield an admin client, closed afterwards.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        When no broker answers within ten seconds.
+    """
+    with explained(settings):
+        client = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=PATIENCE_MS)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def partition_counts(client: KafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
+    """Return how many partitions each of the topics has; those that do not exist are left out."""
+    described = client.describe_topics(list(topics))
+    missing = kafka.errors.UnknownTopicOrPartitionError.errno
+    return {t["name"]: len(t["partitions"]) for t in described if t["error_code"] != missing}

@@ -1,0 +1,221 @@
+"""Sends records and answers for them: every one is acknowledged by all replicas, or named in an error."""
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from threading import Lock
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import kafka.errors
+from kafka import KafkaProducer
+from kafka.partitioner import murmur2
+from kafka.producer.future import FutureRecordMetadata
+
+from learners.errors import MeanderError
+from producers.connection import (
+    PATIENCE_MS,
+    TopicError,
+    administer,
+    explained,
+    kafka_options,
+    partition_counts,
+)
+from stream.settings import Kafka
+
+__all__ = ["DeliveryError", "Publisher", "Undelivered", "kafka_options", "partition_of"]
+
+BATCH_BYTES = 256 * 1024
+IN_FLIGHT = 20_000  # records sent and not yet acknowledged; kafka-python itself knows no bound
+
+
+class Undelivered(NamedTuple):
+    """A record that the broker did not acknowledge."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class DeliveryError(MeanderError):
+    """Records that the broker did not acknowledge. It may have them all the same.
+
+    Attributes
+    ----------
+    undelivered
+        The records, in the order they were sent.
+    """
+
+    def __init__(self, undelivered: Sequence[Undelivered], cause: BaseException) -> None:
+        self.undelivered, self.cause = tuple(undelivered), cause
+        first = self.undelivered[0]
+        super().__init__(
+            f"{len(self.undelivered)} records were not acknowledged, the first on {first.topic} with key "
+            f"{first.key.decode(errors='replace')!r}: {cause}. "
+            "Sending them again is safe: an id is answered once"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Undelivered, ...], BaseException]]:
+        return type(self), (self.undelivered, self.cause)
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition number of a key, the same that Kafka's own producers choose.
+
+    The positive part of the key's 32-bit murmur2 hash modulo the number of partitions.
+
+    Examples
+    --------
+    >>> partition_of(b"customer-7", 4)
+    0
+    """
+    return 0 if partitions == 1 else int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+class Publisher:
+    """An idempotent producer for topics that are partitioned alike.
+
+    Records with the same key go to the same partition number of each topic, in the order they were
+    sent, and within a session not twice. Threads may share one.
+
+    Parameters
+    ----------
+    settings
+        The broker.
+    topics
+        The topics that will be sent to. They must exist and have the same number of partitions.
+    linger
+        Milliseconds that a record may wait for others to share its batch.
+    delivery_timeout
+        Seconds until a record that is not acknowledged counts as lost. It is sent again meanwhile.
+
+    Attributes
+    ----------
+    partitions
+        How many partitions each of the topics has.
+    sent, acknowledged
+        Counts of records so far. `flush` brings the second up to date.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        When no broker answers.
+    TopicError
+        When a topic is missing, or their numbers of partitions differ.
+    """
+
+    def __init__(
+        self, settings: Kafka, topics: Sequence[str], *, linger: int = 10, delivery_timeout: float = 120.0
+    ) -> None:
+        self.partitions = _common_partitions(settings, topics)
+        self.sent = self.acknowledged = 0
+        milliseconds = round(delivery_timeout * 1000)
+        with explained(settings):
+            self._producer = KafkaProducer(
+                **kafka_options(settings),
+                acks="all",
+                enable_idempotence=True,
+                batch_size=BATCH_BYTES,
+                linger_ms=linger,
+                delivery_timeout_ms=milliseconds,
+                request_timeout_ms=min(30_000, max(1, milliseconds - linger)),
+                max_block_ms=PATIENCE_MS,
+                bootstrap_timeout_ms=PATIENCE_MS,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        self._pending: deque[tuple[FutureRecordMetadata, Undelivered]] = deque()
+        self._settling = Lock()
+
+    def publish(self, topic: str, key: bytes, value: bytes) -> None:
+        """Send a record; waits while too many are on their way.
+
+        Its time is the moment it is sent: event time belongs in the value, since Kafka deletes by the
+        record's time.
+
+        Raises
+        ------
+        DeliveryError
+            When *earlier* records turned out to be lost; this one has not been sent then.
+        """
+        if len(self._pending) >= IN_FLIGHT:
+            self._wait_for_half()
+        elif self._pending and self._pending[0][0].is_done:
+            self._settle()
+        try:
+            future = self._producer.send(topic, value, key, partition=partition_of(key, self.partitions))
+        except kafka.errors.KafkaError as error:  # too large, closed, or no metadata
+            raise DeliveryError([Undelivered(topic, key, value)], error) from None
+        self._pending.append((future, Undelivered(topic, key, value)))
+        self.sent += 1
+
+    def flush(self) -> None:
+        """Wait until every record sent so far is acknowledged or lost.
+
+        Raises
+        ------
+        DeliveryError
+            When some were lost since the last error.
+        """
+        self._producer.flush()
+        self._settle()
+
+    def _wait_for_half(self) -> None:
+        with suppress(kafka.errors.KafkaError):  # told by _settle, once it is this record's turn
+            self._pending[len(self._pending) // 2][0].get()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Count what was acknowledged, in the order of sending; raise for what was lost."""
+        lost: list[Undelivered] = []
+        cause: BaseException | None = None
+        pending = self._pending
+        with self._settling:
+            while pending and pending[0][0].is_done:
+                future, record = pending.popleft()
+                if future.exception is None:
+                    self.acknowledged += 1
+                else:
+                    lost.append(record)
+                    cause = cause or future.exception
+        if cause:
+            raise DeliveryError(lost, cause)
+
+    def close(self) -> None:
+        """Flush, then close the connection; raises `DeliveryError` as `flush` does."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(kafka.errors.KafkaError):
+                self._producer.close(timeout=PATIENCE_MS / 1000)
+
+
+def _common_partitions(settings: Kafka, topics: Sequence[str]) -> int:
+    with administer(settings) as client, explained(settings):
+        counts = partition_counts(client, topics)
+    missing = [topic for topic in topics if topic not in counts]
+    if missing:
+        raise TopicError(
+            f"{settings.brokers}: there is no topic {', '.join(missing)}. "
+            "Make the topics with: meander topics create DEFINITION"
+        )
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        raise TopicError(
+            f"Topics whose records meet need the same number of partitions, but {found}. "
+            "Make the topics anew with: meander topics create DEFINITION"
+        )
+    return next(iter(counts.values()))

@@ -1,0 +1,130 @@
+"""The topics of a deployment: made, looked at, deleted."""
+
+from typing import NamedTuple
+
+import kafka.errors
+from kafka import KafkaAdminClient
+
+from producers.connection import TopicError, administer, explained, partition_counts
+from stream.settings import Settings
+
+PARTITIONED = ("events", "labels", "control", "predictions", "transitions", "dead-letters")
+STATUS = "status"
+SUFFIXES = (*PARTITIONED, STATUS)
+
+_FOR_EVER = {"retention.ms": "-1"}
+CONFIGS: dict[str, dict[str, str]] = {
+    "transitions": _FOR_EVER,  # few, and the history of every version
+    "dead-letters": {"max.message.bytes": str(2 << 20)},  # the largest record, and why it was refused
+    STATUS: {"cleanup.policy": "compact"},
+}
+
+
+class Topic(NamedTuple):
+    """One topic of a deployment.
+
+    Attributes
+    ----------
+    name
+        Its full name.
+    wanted
+        Partitions that the definition asks for.
+    found
+        Partitions it has; 0: there is no such topic.
+    """
+
+    name: str
+    wanted: int
+    found: int
+
+
+def list_topics(settings: Settings) -> list[Topic]:
+    """Return the deployment's topics, whether they exist or not.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        When no broker answers.
+    """
+    with administer(settings.kafka) as client, explained(settings.kafka):
+        return _look(client, settings)
+
+
+def create_topics(settings: Settings) -> list[Topic]:
+    """Make the topics that are missing, wait until they can be written to, and return these.
+
+    Raises
+    ------
+    TopicError
+        When existing ones have other numbers of partitions; nothing is made then. When the broker refuses.
+    BrokerUnreachableError
+        When no broker answers.
+    """
+    with administer(settings.kafka) as client:
+        with explained(settings.kafka):
+            topics = _look(client, settings)
+        _check(topics, settings, complete=False)
+        missing = [topic for topic in topics if not topic.found]
+        if missing:
+            plan = {topic.name: _plan(topic, settings) for topic in missing}
+            try:
+                client.create_topics(plan, wait_for_metadata=True)
+            except kafka.errors.TopicAlreadyExistsError:  # somebody else was quicker: then theirs must do
+                client.wait_for_topics(list(plan))
+                _check(_look(client, settings), settings, complete=True)
+            except kafka.errors.KafkaError as error:
+                raise TopicError(f"{settings.kafka.brokers} does not make the topics: {error}") from None
+    return missing
+
+
+def delete_topics(settings: Settings) -> list[Topic]:
+    """Delete the deployment's topics, with everything in them, and return those there were."""
+    with administer(settings.kafka) as client, explained(settings.kafka):
+        existing = [topic for topic in _look(client, settings) if topic.found]
+        if existing:
+            client.delete_topics([topic.name for topic in existing])
+    return existing
+
+
+def check_topics(settings: Settings) -> None:
+    """Make sure that a worker can run on the topics as they are.
+
+    Raises
+    ------
+    TopicError
+        When one is missing or has another number of partitions than the definition asks for.
+    BrokerUnreachableError
+        When no broker answers.
+    """
+    _check(list_topics(settings), settings, complete=True)
+
+
+def _look(client: KafkaAdminClient, settings: Settings) -> list[Topic]:
+    counts = partition_counts(client, map(settings.topic, SUFFIXES))
+    wanted = {settings.topic(suffix): settings.partitions for suffix in PARTITIONED}
+    wanted[settings.topic(STATUS)] = 1
+    return [Topic(name, number, counts.get(name, 0)) for name, number in wanted.items()]
+
+
+def _check(topics: list[Topic], settings: Settings, *, complete: bool) -> None:
+    file = settings.file or "DEFINITION"
+    missing = [topic.name for topic in topics if not topic.found]
+    if complete and missing:
+        raise TopicError(
+            f"There is no topic {', '.join(missing)}. Make it with: meander topics create {file}"
+        )
+    wrong = [topic for topic in topics if topic.found not in (0, topic.wanted)]
+    if wrong:
+        found = ", ".join(f"{t.name} has {t.found} partitions, not {t.wanted}" for t in wrong)
+        raise TopicError(
+            f"{found}. Keys and labels find each other by partition number: set [kafka] partitions to what "
+            f"there is, or delete everything and start anew with: meander topics delete {file}"
+        )
+
+
+def _plan(topic: Topic, settings: Settings) -> dict[str, object]:
+    configs = dict(CONFIGS.get(topic.name.rpartition(".")[2], {}))
+    replication = settings.kafka.replication
+    if replication > 2:  # two copies must be safe before a record counts as written
+        configs["min.insync.replicas"] = "2"
+    return {"num_partitions": topic.wanted, "replication_factor": replication, "configs": configs}

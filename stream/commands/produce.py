@@ -1,0 +1,151 @@
+"""``meander produce``."""
+
+import signal
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from stream.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from producers.delays import Law
+    from producers.load import Labels
+
+    Open = Callable[[], Iterable[dict[str, Any]]]
+
+
+def _delay(context: click.Context, parameter: click.Parameter, value: str | None) -> "Law | None":
+    from producers.delays import parse_delay
+
+    try:
+        return parse_delay(value) if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("definition", type=click.Path(dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False), required=False)
+@click.option("--dataset", help="A data set bundled with River instead of a file, e.g. Phishing.")
+@click.option(
+    "--scenario", "scenario_name", help="A made-up stream with drift: steady, flip, gradual, recurring."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the scenario.")
+@click.option("--events", type=click.IntRange(min=1), help="Stop after so many.  [default: all]")
+@click.option("--repeat", is_flag=True, help="Start over at the end; without --events: until stopped.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second.  [default: flat out]"
+)
+@click.option("--label-column", help="Where the label is.  [default: target]")
+@click.option("--id", "id_column", help="Column of the ids.  [default: made of source and row number]")
+@click.option("--key", "key_column", help="Column of the Kafka key.  [default: the id]")
+@click.option("--timestamp", "timestamp_column", help="Column of event time.  [default: now]")
+@click.option(
+    "--labels",
+    "mode",
+    type=click.Choice(["inside", "topic", "none"]),
+    help="Inside the events, on their own topic, or not at all.  [default: inside; topic with --label-delay]",
+)
+@click.option("--label-delay", "delay", metavar="ROWS", callback=_delay, help="How much later: 50, or 10-50.")
+@click.option("--run", help="Put in front of ids, so that two runs do not collide.")
+def command(
+    definition: str,
+    file: str | None,
+    dataset: str | None,
+    scenario_name: str | None,
+    seed: int,
+    events: int | None,
+    repeat: bool,
+    rate: float | None,
+    label_column: str | None,
+    id_column: str | None,
+    key_column: str | None,
+    timestamp_column: str | None,
+    mode: str | None,
+    delay: "Law | None",
+    run: str | None,
+) -> None:
+    """Send events, and labels, from FILE (CSV or JSON lines, plain or gzip), a data set or a scenario.
+
+    Ends with 0 only if the broker acknowledged everything.
+
+    \b
+    Example:
+      meander produce deployment.toml --scenario flip --rate 200 --label-delay 50
+    """
+    from producers.load import Columns, Load, paced, samples, shown
+    from producers.publisher import DeliveryError, Publisher
+
+    if delay is not None and mode not in (None, "topic"):
+        raise click.UsageError("--label-delay goes with --labels topic.")
+    if repeat and id_column:
+        raise click.UsageError("--repeat would send the ids of --id again, and they are answered once.")
+    mode = mode or ("inside" if delay is None else "topic")
+    settings = load_settings(definition)
+    source, length, rows = _source(file, dataset, scenario_name, seed)
+    columns = Columns(
+        label=None if mode == "none" else label_column or "target",
+        id=id_column,
+        key=key_column,
+        timestamp=timestamp_column,
+        prefix=f"{run}-{source}" if run else source,
+    )
+    total = events if repeat or length is None else min(events or length, length)
+    stream = samples(islice(_repeated(rows, repeat), events), settings.definition, columns)
+    stream = shown(paced(stream, rate) if rate else stream, total, source)
+    name, topics = settings.definition.name, (settings.topic("events"), settings.topic("labels"))
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    lost: DeliveryError | None = None
+    stopped = False
+    start = time.perf_counter()
+    try:
+        with Publisher(settings.kafka, topics) as publisher:
+            load = Load(publisher, *topics)
+            try:
+                load.send(stream, cast("Labels", mode), delay)
+            except KeyboardInterrupt:  # what was sent so far is still waited for
+                stopped = True
+    except DeliveryError as error:
+        lost = error
+    seconds, count = time.perf_counter() - start, publisher.acknowledged
+    click.echo(
+        f"{name}: {load.events_sent:,} events and {load.labels_sent:,} labels sent, "
+        f"{count:,} of {publisher.sent:,} records acknowledged, in {seconds:.1f} s ({count / seconds:,.0f}/s)"
+    )
+    if lost is not None:
+        click.echo(f"meander: {lost}", err=True)
+    if lost is not None or stopped:
+        raise click.exceptions.Exit(130 if stopped and lost is None else 1)
+
+
+def _source(
+    file: str | None, dataset: str | None, scenario: str | None, seed: int
+) -> "tuple[str, int | None, Open]":
+    """Return the source's short name, its number of rows if known, and what opens it."""
+    if sum(given is not None for given in (file, dataset, scenario)) != 1:
+        raise click.UsageError("Give one source: FILE, --dataset NAME or --scenario NAME.")
+    if file is not None:
+        from producers.files import rows as file_rows
+
+        return Path(file).name.split(".")[0], None, lambda: file_rows(file)
+    if dataset is not None:
+        from producers.datasets import rows as dataset_rows
+
+        return dataset.lower(), None, lambda: dataset_rows(dataset)
+    from producers.scenarios import scenario as scenario_of
+
+    found = scenario_of(str(scenario), seed)
+    return str(scenario), found.length, found.rows
+
+
+def _repeated(rows: "Open", repeat: bool) -> Iterator[dict[str, Any]]:
+    yield from rows()
+    while repeat:
+        yield from rows()
