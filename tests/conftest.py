@@ -1,0 +1,74 @@
+"""What tests share: a real Kafka broker, names nobody else uses, the folder of real data."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from stream.adapters.brokers import Broker, BrokerMissingError, answers, java_kafka
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+IN_CI = bool(os.environ.get("CI"))
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if IN_CI else "local")
+
+
+def missing(reason: str) -> None:
+    """Skip the test for want of something outside; in CI, where everything must be there, fail it."""
+    if IN_CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield ``host:port`` of a real Apache Kafka: the one named by ``MEANDER_TEST_BROKERS``, else our own."""
+    given = os.environ.get("MEANDER_TEST_BROKERS")
+    if given:
+        if not answers(given):
+            pytest.fail(f"No broker answers at MEANDER_TEST_BROKERS={given}", pytrace=False)
+        yield given
+        return
+    try:
+        with java_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+            yield broker.address
+    except BrokerMissingError as error:
+        missing(str(error))
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Broker]:
+    """Yield an Apache Kafka for this test alone, to be stopped, killed, paused and started at will."""
+    try:
+        with java_kafka(tmp_path / "kafka") as broker:
+            yield broker
+    except BrokerMissingError as error:
+        missing(str(error))
+
+
+@pytest.fixture
+def deployment_name(request: pytest.FixtureRequest) -> str:
+    """Return a name for a deployment that no other test has used: letters, digits and dashes."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:24].strip("-")
+    return f"{test}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def topic_name(deployment_name: str) -> str:
+    """Return a name for a topic that no other test has used."""
+    return f"{deployment_name}.events"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Return the folder of real data: ``MEANDER_DATA``, else ``../shared/data`` beside the repository."""
+    folder = Path(os.environ.get("MEANDER_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        missing(f"No data in {folder}; set MEANDER_DATA to the folder of the data sets")
+    return folder
