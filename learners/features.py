@@ -1,0 +1,429 @@
+"""What stands in front of a model: River transformers that turn declared features into its columns.
+
+Nothing stands in front where nothing is needed: trees take numbers and declared categories as they
+are, and a linear model over numbers gets a `StandardScaler` and nothing else. Columns do not depend
+on the process (no salted hashes) and their number is bounded whatever the stream brings.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from river import base, compose, preprocessing, stats
+
+from learners.definition import Definition, Feature
+
+Form = Literal["linear", "tree", "bayes"]
+
+NUMBERS = ("number", "integer", "boolean")
+HASHED_COLUMNS = 4096  # for undeclared categories and words, in linear models and naive Bayes
+TREE_WORD_COLUMNS = 32  # for words, in trees: each column is a statistic in each leaf
+KNOWN_CATEGORIES = 256  # values of an undeclared category that a tree or naive Bayes tells apart
+OTHER = "(other)"
+HASH_SEED = 1  # part of the column names, so it never follows the definition's seed
+CLIP = 3.0  # standard deviations
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD = re.compile(r"\w+")
+
+
+class Moment(NamedTuple):
+    """Parts of a time, in UTC.
+
+    ``hour`` in [0, 24) with its minutes as a fraction, ``weekday`` 0 (Monday) to 6, ``month`` 1 to 12,
+    ``year`` the share of the year that has passed, in [0, 1).
+    """
+
+    hour: float
+    weekday: int
+    month: int
+    year: float
+
+
+def moment(value: int | str) -> Moment | None:
+    """Take a time apart: epoch milliseconds or an ISO 8601 string (without an offset: UTC).
+
+    Returns None for what is no time: such a feature counts as missing.
+
+    >>> moment("2024-05-01T18:30:00+02:00")
+    Moment(hour=16.5, weekday=2, month=5, year=0.33...)
+    >>> moment(0) == moment("1970-01-01")
+    True
+    >>> moment("yesterday")
+    """
+    try:
+        if isinstance(value, str):
+            at = datetime.fromisoformat(value)
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        else:
+            at = _EPOCH + timedelta(milliseconds=value)
+    except (ValueError, OverflowError):
+        return None
+    hour = at.hour + at.minute / 60 + at.second / 3600
+    day = at.timetuple().tm_yday - 1 + hour / 24
+    return Moment(hour, at.weekday(), at.month, day / 366)
+
+
+class Imputer(base.Transformer):
+    """Puts a value where one is missing: absent or None.
+
+    Until a statistic has seen a value, and for a category or text without one, the feature is left out.
+
+    Parameters
+    ----------
+    features
+        The features that may be missing.
+
+    Examples
+    --------
+    >>> imputer = Imputer({"age": Feature(missing="mean"), "ok": Feature(missing="constant", fill=0.0)})
+    >>> imputer.learn_one({"age": 30.0, "ok": None})
+    >>> imputer.transform_one({"age": None, "amount": 1.0})
+    {'amount': 1.0, 'age': 30.0, 'ok': 0.0}
+    """
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        self.features = features
+        self._stats = {name: s for name, f in features.items() if (s := _statistic(f)) is not None}
+        self._fill = {name: f.fill for name, f in features.items() if f.missing == "constant"}
+        self._last: dict[str, Any] = {}
+        self._keep = frozenset(name for name, f in features.items() if f.missing == "last")
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield {"features": {"gallup": Feature(missing="mean")}}
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Note the values that are there."""
+        for name, statistic in self._stats.items():
+            value = x.get(name)
+            if value is not None:
+                statistic.update(value)
+        for name in self._keep:
+            value = x.get(name)
+            if value is not None:
+                self._last[name] = value
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return a copy without a missing value."""
+        filled = {name: value for name, value in x.items() if value is not None}
+        for name in self.features:
+            if name not in filled:
+                value = self._value(name)
+                if value is not None:
+                    filled[name] = value
+        return filled
+
+    def _value(self, name: str) -> Any:
+        if name in self._stats:
+            return self._stats[name].get() if self._stats[name].n_seen else None
+        return self._fill.get(name, self._last.get(name))
+
+
+class _Seen:
+    """A River statistic that knows whether it has seen a value."""
+
+    def __init__(self, statistic: Any) -> None:
+        self._statistic, self.n_seen = statistic, 0
+
+    def update(self, value: float) -> None:
+        self._statistic.update(value)
+        self.n_seen += 1
+
+    def get(self) -> float:
+        return float(self._statistic.get())
+
+
+def _statistic(feature: Feature) -> _Seen | None:
+    if feature.type not in NUMBERS:
+        return None
+    if feature.missing == "mean":
+        return _Seen(stats.Mean())
+    return _Seen(stats.Quantile(0.5)) if feature.missing == "median" else None
+
+
+class Only(base.Transformer):
+    """Keeps some columns, in a fixed order; River's `Select` iterates over a set, whose order is salted.
+
+    >>> Only("b", "a").transform_one({"a": 1, "b": 2, "c": 3})
+    {'b': 2, 'a': 1}
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return the columns that are there."""
+        return {name: x[name] for name in self.names if name in x}
+
+
+class ClippedScaler(preprocessing.StandardScaler):
+    """A `StandardScaler` whose output stays within [-3, 3]: no value moves a weight out of proportion.
+
+    >>> scaler = ClippedScaler()
+    >>> for value in (0.0, 1.0):
+    ...     scaler.learn_one({"x": value})
+    >>> scaler.transform_one({"x": 1e9})
+    {'x': 3.0}
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Scale and clip."""
+        means, variances = self.means, self.vars
+        scaled = {}
+        for name, value in x.items():
+            variance = variances[name]
+            z = (value - means[name]) / variance**0.5 if variance else 0.0
+            scaled[name] = z if -CLIP < z < CLIP else math.copysign(CLIP, z)
+        return scaled
+
+
+class HatBasis(preprocessing.StandardScaler):
+    """Turns each number into two neighbouring columns of a row of hats over [-2, 2] standard deviations.
+
+    A linear model over hats is a sum of piecewise linear curves, one for each feature (a first order
+    B-spline basis). However far out a value is, its two columns sum to one.
+
+    Parameters
+    ----------
+    hats
+        How many intervals the range is divided into.
+
+    References
+    ----------
+    Hastie and Tibshirani (1986). Generalized additive models. Statistical Science 1(3).
+
+    Examples
+    --------
+    >>> basis = HatBasis(hats=4)
+    >>> for value in (-1.0, 1.0):
+    ...     basis.learn_one({"x": value})
+    >>> basis.transform_one({"x": 0.25})
+    {('x', 2): 0.75, ('x', 3): 0.25}
+    """
+
+    def __init__(self, hats: int = 16) -> None:
+        super().__init__()
+        self.hats = hats
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return two columns for each number."""
+        means, variances, hats = self.means, self.vars, self.hats
+        columns = {}
+        for name, value in x.items():
+            variance = variances[name]
+            z = (value - means[name]) / variance**0.5 if variance else 0.0
+            place = (min(max(z, -2.0), 2.0) + 2.0) * (hats / 4)
+            left = min(int(place), hats - 1)
+            columns[name, left] = 1.0 - (place - left)
+            columns[name, left + 1] = place - left
+        return columns
+
+
+class Columns(base.Transformer):
+    """Turns categories, texts and times into numeric columns for a linear model; numbers are left out.
+
+    A declared category has one column for each value. An undeclared one, and the words of texts, are
+    hashed into 4,096 columns. Words weigh ``count / |counts|``, so that a long text is no longer than a
+    short one. A time becomes sines and cosines of day (two harmonics), week and year.
+
+    Parameters
+    ----------
+    features
+        The declared features.
+
+    References
+    ----------
+    Weinberger et al. (2009). Feature hashing for large scale multitask learning. ICML.
+
+    Examples
+    --------
+    >>> columns = Columns({"country": Feature(type="category", categories=("CH", "DE"))})
+    >>> columns.transform_one({"country": "CH"}), columns.transform_one({"country": "XX"})
+    ({'country=CH': 1.0}, {})
+    """
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        self.features = features
+        self._declared = {
+            name: {value: f"{name}={value}" for value in f.categories}
+            for name, f in features.items()
+            if f.categories is not None
+        }
+        self._free = tuple(n for n, f in features.items() if f.type == "category" and f.categories is None)
+        self._texts = tuple(name for name, f in features.items() if f.type == "text")
+        self._times = tuple(name for name, f in features.items() if f.type == "time")
+        self._hasher = preprocessing.FeatureHasher(n_features=HASHED_COLUMNS, seed=HASH_SEED)
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield {"features": {"country": Feature(type="category")}}
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return the columns of what is there."""
+        columns: dict[Any, Any] = {}
+        for name, known in self._declared.items():
+            column = known.get(x.get(name))  # type: ignore[arg-type]
+            if column is not None:
+                columns[column] = 1.0
+        for name in self._times:
+            _add_waves(columns, name, x.get(name))
+        bag: dict[str, Any] = {name: x[name] for name in self._free if x.get(name) is not None}
+        for name in self._texts:
+            if x.get(name) is not None:
+                counts = _words(name, x[name])
+                norm = math.sqrt(sum(n * n for n in counts.values()))
+                bag.update((word, n / norm) for word, n in counts.items())
+        if bag:
+            columns.update(self._hasher.transform_one(bag))
+        return columns
+
+
+class Plain(base.Transformer):
+    """Keeps numbers and categories as they are, and makes few columns of texts and times.
+
+    For trees a text becomes 32 columns of word counts and a time the numbers hour, weekday and
+    month. For naive Bayes each word is a column of 4,096 whose value is text, and so are the parts of
+    a time. Of a category without declared values the first 256 seen are told apart.
+
+    Parameters
+    ----------
+    features
+        The declared features.
+    form
+        ``tree`` or ``bayes``.
+
+    Examples
+    --------
+    >>> plain = Plain({"at": Feature(type="time"), "amount": Feature()})
+    >>> plain.transform_one({"at": "2024-05-01T18:30:00", "amount": 2.0})
+    {'amount': 2.0, 'at hour': 18, 'at weekday': 2, 'at month': 5}
+    """
+
+    def __init__(self, features: Mapping[str, Feature], form: str = "tree") -> None:
+        self.features, self.form = features, form
+        self._known: dict[str, set[str]] = {
+            name: set() for name, f in features.items() if f.type == "category" and f.categories is None
+        }
+        self._texts = tuple(name for name, f in features.items() if f.type == "text")
+        self._times = tuple(name for name, f in features.items() if f.type == "time")
+        self._as_text = form == "bayes"
+        width = HASHED_COLUMNS if self._as_text else TREE_WORD_COLUMNS
+        self._hasher = preprocessing.FeatureHasher(n_features=width, seed=HASH_SEED, alternate_sign=False)
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield {"features": {"country": Feature(type="category")}}
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Note new categories while there is room."""
+        for name, known in self._known.items():
+            value = x.get(name)
+            if value is not None and len(known) < KNOWN_CATEGORIES:
+                known.add(value)
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return the columns of what is there."""
+        columns = x.copy()
+        for name, known in self._known.items():
+            value = x.get(name)
+            if value is not None and value not in known:
+                columns[name] = OTHER
+        for name in self._times:
+            at = moment(value) if (value := columns.pop(name, None)) is not None else None
+            if at is not None:
+                for part in ("hour", "weekday", "month"):
+                    number = int(getattr(at, part))
+                    columns[f"{name} {part}"] = str(number) if self._as_text else number
+        for name in self._texts:
+            text = columns.pop(name, None)
+            if text is not None:
+                self._add_words(columns, name, text)
+        return columns
+
+    def _add_words(self, columns: dict[Any, Any], name: str, text: str) -> None:
+        hashed = self._hasher.transform_one(_words(name, text))
+        if self._as_text:
+            columns.update((f"{name} #{column}", "present") for column in sorted(hashed))
+        else:
+            columns.update((f"{name} #{i}", hashed.get(i, 0)) for i in range(TREE_WORD_COLUMNS))
+
+
+def _words(name: str, text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for word in _WORD.findall(text.lower()):
+        column = f"{name}:{word}"
+        counts[column] = counts.get(column, 0) + 1
+    return counts
+
+
+def _add_waves(columns: dict[Any, Any], name: str, value: Any) -> None:
+    at = moment(value) if value is not None else None
+    if at is None:
+        return
+    day, week = at.hour / 24, (at.weekday + at.hour / 24) / 7
+    for part, turns in (("day", day), ("half day", 2 * day), ("week", week), ("year", at.year)):
+        angle = math.tau * turns
+        columns[f"{name} {part} sin"] = math.sin(angle)
+        columns[f"{name} {part} cos"] = math.cos(angle)
+
+
+def numbers_only(definition: Definition) -> bool:
+    """Whether a model sees numbers (and booleans) only."""
+    return all(f.type in NUMBERS for f in definition.features.values())
+
+
+def prepare(
+    definition: Definition,
+    model: base.Estimator,
+    form: Form,
+    scaler: base.Transformer | None = None,
+) -> base.Estimator:
+    """Put in front of a model what its features need.
+
+    Parameters
+    ----------
+    definition
+        Whose features are meant.
+    model
+        A River classifier or regressor.
+    form
+        ``linear`` (numeric columns), ``tree`` (numbers and text), ``bayes`` (the same, times as text).
+    scaler
+        For ``linear``: what the numbers go through. Default: `StandardScaler`.
+
+    Returns
+    -------
+    river.base.Estimator
+        A pipeline, or the model itself where it needs nothing.
+
+    Examples
+    --------
+    >>> from river import linear_model
+    >>> definition = Definition(name="d", task="regression", features={"amount": Feature()})
+    >>> print(prepare(definition, linear_model.LinearRegression(), "linear"))
+    StandardScaler | LinearRegression
+    """
+    features = definition.features
+    steps: list[Any] = []
+    optional = {name: f for name, f in features.items() if f.missing != "refuse"}
+    if optional:
+        steps.append(Imputer(optional))
+    numbers = [name for name, f in features.items() if f.type in NUMBERS]
+    others = {name: f for name, f in features.items() if f.type not in NUMBERS}
+    if form == "linear":
+        scaler = scaler or preprocessing.StandardScaler()
+        if not others:
+            steps.append(scaler)
+        elif not numbers:
+            steps.append(Columns(others))
+        else:
+            steps.append(compose.TransformerUnion(Only(*numbers) | scaler, Columns(others)))
+    elif any(f.type != "category" or f.categories is None for f in others.values()):
+        steps.append(Plain(others, form))
+    return compose.Pipeline(*steps, model) if steps else model
