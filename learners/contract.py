@@ -51,7 +51,8 @@ class Contract:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         fields = {name: _wire_type(feature) for name, feature in definition.features.items()}
-        self.features_type: Any = TypedDict("Features", fields)  # type: ignore[operator]
+        make: Any = TypedDict  # called at run time with names that are known only then
+        self.features_type = make("Features", fields)
         self._regression = definition.task == "regression"
         self._open = definition.label.classes == "open"
         self._low = -NUMBER_LIMIT if definition.label.min is None else definition.label.min

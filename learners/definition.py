@@ -7,7 +7,7 @@ documentation reads their docstrings, and every key has a default that works (on
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -136,8 +136,8 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     detector
         ``bet`` (Meander's own e-detector), or one of River's by name: ``ADWIN``, ``DDM``, ``EDDM``,
-        ``HDDMA``, ``HDDMW``, ``KSWIN``, ``PageHinkley``. It watches the loss of the served answer; only a rise
-        is a signal.
+        ``HDDMA``, ``HDDMW``, ``KSWIN``, ``PageHinkley``. It watches the loss of the served answer;
+        only a rise is a signal.
     parameters
         Keyword arguments of the detector.
     on_drift
@@ -247,11 +247,8 @@ def parse_definition(raw: Mapping[str, Any], file: str | None = None) -> Definit
     try:
         built: dict[str, Any] = dict(raw)
         for section, struct in _SECTIONS.items():
-            table = raw.get(section, {})
-            if not isinstance(table, Mapping):
-                raise DefinitionError(section, "is not a table", f"Write [{section}.NAME]")
             built[section] = {
-                name: convert(entry, struct, f"{section}.{name}") for name, entry in table.items()
+                name: convert(entry, struct, f"{section}.{name}") for name, entry in _table(raw, section)
             }
         for section, struct in _SINGLE.items():
             if section in raw:
@@ -261,6 +258,13 @@ def parse_definition(raw: Mapping[str, Any], file: str | None = None) -> Definit
     except DefinitionError as error:
         raise (error.in_file(file) if file else error) from None
     return definition
+
+
+def _table(raw: Mapping[str, Any], section: str) -> Iterable[tuple[str, Any]]:
+    table = raw.get(section, {})
+    if not isinstance(table, Mapping):
+        raise DefinitionError(section, "is not a table", f"Write [{section}.NAME]")
+    return table.items()
 
 
 def convert(value: Any, struct: type[Any], key: str) -> Any:
@@ -349,11 +353,13 @@ def _check(d: Definition) -> None:
 def _check_feature(key: str, f: Feature) -> None:
     numeric = f.type in ("number", "integer")
     if (f.min is not None or f.max is not None) and not numeric:
-        raise DefinitionError(key, f"a {f.type} has no range", "Remove min and max, or use type = \"number\"")
+        raise DefinitionError(key, f"a {f.type} has no range", 'Remove min and max, or use type = "number"')
     if f.min is not None and f.max is not None and f.min > f.max:
         raise DefinitionError(f"{key}.min", f"{f.min} is above max = {f.max}", "Swap them")
     if f.categories is not None and f.type != "category":
-        raise DefinitionError(f"{key}.categories", f"a {f.type} has none", 'Remove it, or use type = "category"')
+        raise DefinitionError(
+            f"{key}.categories", f"a {f.type} has none", 'Remove it, or use type = "category"'
+        )
     if f.categories is not None and len(set(f.categories)) != len(f.categories):
         raise DefinitionError(f"{key}.categories", "has a value twice", "Remove the second one")
     if f.categories == ():
@@ -361,7 +367,9 @@ def _check_feature(key: str, f: Feature) -> None:
     if f.missing == "constant" and f.fill is None:
         raise DefinitionError(f"{key}.fill", "is not given", 'missing = "constant" needs `fill = ...`')
     if f.missing != "constant" and f.fill is not None:
-        raise DefinitionError(f"{key}.fill", f"has no use with missing = {f.missing!r}", 'Use missing = "constant"')
+        raise DefinitionError(
+            f"{key}.fill", f"has no use with missing = {f.missing!r}", 'Use missing = "constant"'
+        )
     if f.fill is not None and numeric and (isinstance(f.fill, str | bool)):
         raise DefinitionError(f"{key}.fill", f"{f.fill!r} is no number", "Write a number")
 
@@ -400,7 +408,9 @@ def _check_label(d: Definition) -> None:
     parse_duration(label.ttl, "label.ttl")
     for key in ("pending_limit", "early_limit", "remember_ids"):
         if getattr(label, key) < 1:
-            raise DefinitionError(f"label.{key}", "must be at least 1", "Use the default by removing the line")
+            raise DefinitionError(
+                f"label.{key}", "must be at least 1", "Use the default by removing the line"
+            )
 
 
 def _check_rules(d: Definition) -> None:
@@ -419,7 +429,9 @@ def _check_drift(drift: Drift) -> None:
         raise DefinitionError("drift.alpha", f"{drift.alpha} is no probability", "Use e.g. 0.05")
     for key in ("cooldown", "min_labels", "patience"):
         if getattr(drift, key) < 1:
-            raise DefinitionError(f"drift.{key}", "must be at least 1", "Use the default by removing the line")
+            raise DefinitionError(
+                f"drift.{key}", "must be at least 1", "Use the default by removing the line"
+            )
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -434,5 +446,7 @@ def parse_duration(text: str, key: str) -> int:
     """
     match = _DURATION.fullmatch(text)
     if not match:
-        raise DefinitionError(key, f"{text!r} is no duration", 'Use a number and a unit, e.g. "90s", "36h", "30d"')
+        raise DefinitionError(
+            key, f"{text!r} is no duration", 'Use a number and a unit, e.g. "90s", "36h", "30d"'
+        )
     return int(float(match.group(1)) * _MILLISECONDS[match.group(2)])

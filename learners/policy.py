@@ -81,7 +81,7 @@ class Evidence:
         return place * (place + 1) / alpha
 
     def forget(self, number: int) -> None:
-        """A challenger left."""
+        """Drop the comparison of a challenger that left."""
         self.proofs.pop(number, None)
 
     def new_reign(self) -> None:
@@ -96,7 +96,9 @@ class Evidence:
         self.give_back.restart()
 
 
-def decide(definition: Definition, roster: Roster, evidence: Evidence, signal: Signal | None) -> list[Decision]:
+def decide(
+    definition: Definition, roster: Roster, evidence: Evidence, signal: Signal | None
+) -> list[Decision]:
     """Decide what to do after a label. Pure: reads, never changes, roster and evidence."""
     decisions: list[Decision] = []
     if roster.mode is Mode.WARM_UP and evidence.is_warm(definition.warm_up):
@@ -109,7 +111,9 @@ def decide(definition: Definition, roster: Roster, evidence: Evidence, signal: S
         decisions += _on_challengers(definition, roster, evidence)
     if roster.mode is Mode.FALLBACK and not roster.held and evidence.give_back.wealth >= GIVE_BACK:
         wealth = evidence.give_back.wealth
-        reason = f"The champion has proved better than the rules (evidence {wealth:.0f}, needs {GIVE_BACK:.0f})."
+        reason = (
+            f"The champion has proved better than the rules (evidence {wealth:.0f}, needs {GIVE_BACK:.0f})."
+        )
         numbers = {"wealth": wealth, "need": GIVE_BACK}
         decisions.append(Decision(Kind.RESUMED, roster.champion.number, reason, numbers))
     return decisions
@@ -137,7 +141,9 @@ def _on_signal(definition: Definition, roster: Roster, signal: Signal) -> list[D
     if action in ("challenge", "retrain"):
         if roster.challenger_of(roster.champion.slot) is None:
             kind = Kind.CHALLENGED if action == "challenge" else Kind.RETRAINED
-            found.append(Decision(kind, None, f"Drift: a fresh {roster.champion.slot} starts in shadow.", numbers))
+            found.append(
+                Decision(kind, None, f"Drift: a fresh {roster.champion.slot} starts in shadow.", numbers)
+            )
     elif roster.mode is Mode.CHAMPION:
         found.append(Decision(Kind.FELL_BACK, None, "Drift: only rules answer from here on.", numbers))
     return found
@@ -154,7 +160,10 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
         need = evidence.need(member.number, drift.alpha)
         if proof.labels >= drift.min_labels and proof.wealth >= need:
             numbers = _standing(roster, member, proof, need)
-            reason = f"{member.slot} has proved better than {roster.champion.slot}: evidence {proof.wealth:.0f}, needs {need:.0f}."
+            reason = (
+                f"{member.slot} has proved better than {roster.champion.slot}: "
+                f"evidence {proof.wealth:.0f}, needs {need:.0f}."
+            )
             if best is None or proof.wealth > best.evidence["wealth"]:
                 best = Decision(Kind.PROMOTED, member.number, reason, numbers)
         elif member.started and (proof.against >= 1 / drift.alpha or proof.labels >= drift.patience):

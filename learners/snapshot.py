@@ -1,6 +1,6 @@
-"""The snapshot format: named sections of bytes in one checked envelope.
+r"""The snapshot format: named sections of bytes in one checked envelope.
 
-``MEANDER1\\n``, the length of the header (4 bytes, big endian), the header (JSON), then the sections
+``MEANDER1\n``, the length of the header (4 bytes, big endian), the header (JSON), then the sections
 end to end. The header carries format version, library versions, the definition's fingerprint and a
 BLAKE2b checksum of the sections.
 """

@@ -2,11 +2,11 @@
 
 from faust import Worker
 
+from producers.connection import kafka_options
 from stream.adapters.faust_worker import MeanderApp, create_app
 from stream.adapters.file_store import FileStore
 from stream.adapters.kafka_log import KafkaLog
 from stream.settings import Settings
-from producers.publisher import kafka_options
 
 
 def build_app(settings: Settings) -> MeanderApp:
@@ -24,5 +24,5 @@ def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
     app = build_app(settings)
     app.finalize()
-    # never above INFO: Faust then drives a spinner through the root logger at DEBUG, which costs 28 us an event
+    # never above INFO: Faust then drives a spinner through the root logger at DEBUG (28 us an event)
     Worker(app, loglevel=loglevel, quiet=False).execute_from_commandline()

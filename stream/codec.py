@@ -86,7 +86,8 @@ class Codec:
         if value is None or len(value) > MAX_BYTES:
             raise _size(value)
         try:
-            return Decoded(self._conforming.decode(value), _NONE)
+            conforming: Any = self._conforming.decode(value)
+            return Decoded(conforming, _NONE)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             event: Event = self._slowly(self._event, value)
         _check_id(event.id)
@@ -117,7 +118,9 @@ class Codec:
             # numbers beyond a float, and the NaN that Python writes: read the long way before refusing
             message = self._leniently(decoder, value, error)
         if message.schema != SCHEMA_VERSION:
-            sentence = f"schema version {message.schema} is not known here; this release reads {SCHEMA_VERSION}"
+            sentence = (
+                f"schema version {message.schema} is not known here; this release reads {SCHEMA_VERSION}"
+            )
             raise RefusalError(Reason.SCHEMA_VERSION, sentence)
         return message
 
@@ -146,7 +149,10 @@ class Codec:
         message = output.message
         if isinstance(message, DeadLetter):
             headers += message.headers
-            headers += [("meander-reason", message.reason.encode()), ("meander-sentence", message.sentence.encode())]
+            headers += [
+                ("meander-reason", message.reason.encode()),
+                ("meander-sentence", message.sentence.encode()),
+            ]
             return message.value, headers
         return self._encoder.encode(message), headers
 

@@ -10,7 +10,7 @@ class Observer(Protocol):
     """Is told of facts as they happen; never influences them."""
 
     def labelled(self, example: Example, slots: tuple[str, ...]) -> None:
-        """A label met its event: ``slots`` names the members of ``example.panel``."""
+        """Take an example whose label came; ``slots`` names the members of its panel ("": gone since)."""
 
 
 class Sink(Protocol):

@@ -128,7 +128,9 @@ def load_settings(file: str | Path, environ: dict[str, str] | None = None) -> Se
     return parse_settings(raw, str(file), environ)
 
 
-def parse_settings(raw: dict[str, Any], file: str | None = None, environ: dict[str, str] | None = None) -> Settings:
+def parse_settings(
+    raw: dict[str, Any], file: str | None = None, environ: dict[str, str] | None = None
+) -> Settings:
     """Build settings from parsed TOML; see `load_settings`."""
     env = os.environ if environ is None else environ
     raw = dict(raw)
@@ -161,5 +163,5 @@ def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain data, with secrets masked."""
     plain: dict[str, Any] = msgspec.to_builtins(settings)
     if plain["kafka"]["password"]:
-        plain["kafka"]["password"] = "********"
+        plain["kafka"]["password"] = "********"  # noqa: S105  the mask
     return plain

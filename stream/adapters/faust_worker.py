@@ -7,8 +7,7 @@ commit is only a hint; where to go on stands in the snapshot.
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiohttp import web
@@ -49,7 +48,7 @@ class Partition:
         self.saved: dict[str, int] = {}  # positions in the last snapshot
 
 
-class MeanderApp(faust.App):  # type: ignore[misc]
+class MeanderApp(faust.App):
     """A genuine Faust app: worker, group, assignor, rebalances, signals, timers and web are Faust's."""
 
     lane: "Lane"
@@ -84,6 +83,7 @@ class Lane:
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
+        self._crash: asyncio.Future[None] | None = None
         self._lock = asyncio.Lock()
         self._saving = asyncio.Lock()
         self._sources = {settings.topic(source.value): source.value for source in Source}
@@ -116,17 +116,18 @@ class Lane:
         for output in outputs:
             value, headers = encode(output)
             rows.setdefault(output.topic, []).append((output.timestamp, output.key, value, headers))
-        producer: LaneProducer = self.app.producer
+        producer = cast(LaneProducer, self.app.producer)
         number = partition.processor.partition
         for topic, found in rows.items():
             for sent in await producer.send_rows(self._topics[topic], number, found):
                 sent.future.add_done_callback(self._sent)
-                partition.sent.append(Sent(topic, sent.future, sent.count))
+                partition.sent.append(Sent(topic, sent.future, sent.records))
 
     def _sent(self, future: "asyncio.Future[Any]") -> None:
-        if not future.cancelled() and future.exception() is not None:
-            log.error("send.failed", extra={"error": str(future.exception())})
-            asyncio.ensure_future(self.app.crash(future.exception()))  # noqa: RUF006  crash stops the loop itself
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            log.error("send.failed error=%s", error)
+            self._crash = asyncio.ensure_future(self.app.crash(error))
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -153,6 +154,7 @@ class Lane:
                 partition, unsent = await asyncio.to_thread(self._restore, number)
                 self.partitions[number] = partition
                 await self._send(partition, unsent)
+            self.history.close()
             self.ready = True
         log.info("partitions.restored %s", numbers)
 
@@ -177,7 +179,9 @@ class Lane:
 
         unsent = list(catch_up(processor, self.history, tail, progress))
         again = sum(processor.next.values()) - sum(before.values())
-        log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
+        log.info(
+            "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
+        )
         return Partition(processor, tail.ends), unsent
 
     async def save(self) -> None:
@@ -194,10 +198,10 @@ class Lane:
             waiting, partition.sent = partition.sent, []
         for sent in waiting:
             metadata = await sent.future
-            partition.ends[sent.topic] = max(partition.ends[sent.topic], metadata.offset + sent.count)
+            partition.ends[sent.topic] = max(partition.ends[sent.topic], metadata.offset + sent.records)
         await asyncio.to_thread(self.store.save, number, data)
         partition.saved = positions
-        consumer: LaneConsumer = self.app.consumer
+        consumer = cast(LaneConsumer, self.app.consumer)
         await consumer.commit_positions({TP(self.settings.topic(s), number): n for s, n in positions.items()})
 
     async def release(self) -> None:
@@ -284,24 +288,24 @@ def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> Meand
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
     every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
 
-    @app.agent(topic, name="lane")  # type: ignore[untyped-decorator]
+    @app.agent(topic, name="lane")
     async def process(stream: Any) -> None:
         async for event in stream.events():
             await lane.handle(event.value, event.message.generation_id)
 
-    @app.timer(every)  # type: ignore[untyped-decorator]
+    @app.timer(every)
     async def save() -> None:
         await lane.save()
 
-    @app.on_rebalance_complete.connect(weak=False)  # type: ignore[untyped-decorator]
+    @app.on_rebalance_complete.connect(weak=False)
     async def restore(*_: Any, **__: Any) -> None:
         await lane.restore()
 
-    @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
+    @app.on_partitions_revoked.connect(weak=False)
     async def release(*_: Any, **__: Any) -> None:
         await lane.release()
 
-    @app.on_before_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
+    @app.on_before_shutdown.connect(weak=False)
     async def last(*_: Any, **__: Any) -> None:
         await lane.release()
 
@@ -321,5 +325,3 @@ def _credentials(kafka: Kafka) -> Any:
     return faust.SASLCredentials(
         mechanism=kafka.mechanism, username=kafka.username, password=kafka.password, ssl_context=context
     )
-
-

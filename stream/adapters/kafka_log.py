@@ -25,6 +25,13 @@ class KafkaLog:
 
     def __init__(self, name: str, **options: Any) -> None:
         self._name, self._options = name, options
+        self._asking: KafkaConsumer | None = None
+
+    def close(self) -> None:
+        """Close the connection kept for questions."""
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
 
     def _consumer(self, topic: str, partition: int) -> tuple[KafkaConsumer, TopicPartition]:
         consumer = KafkaConsumer(
@@ -42,11 +49,10 @@ class KafkaLog:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return first and next offset."""
-        consumer, tp = self._consumer(topic, partition)
-        try:
-            return consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
-        finally:
-            consumer.close()
+        if self._asking is None:
+            self._asking = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
+        tp = TopicPartition(f"{self._name}.{topic}", partition)
+        return self._asking.beginning_offsets([tp])[tp], self._asking.end_offsets([tp])[tp]
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """Yield records with offsets from ``start`` up to, not including, ``end``.
@@ -66,7 +72,9 @@ class KafkaLog:
                 polled = consumer.poll(timeout_ms=POLL_MS).get(tp, [])
                 silent = 0 if polled else silent + 1
                 if silent > PATIENCE_POLLS:
-                    raise MeanderError(f"{tp.topic}[{partition}] gave nothing after offset {consumer.position(tp)}")
+                    raise MeanderError(
+                        f"{tp.topic}[{partition}] gave nothing after offset {consumer.position(tp)}"
+                    )
                 for found in polled:
                     if found.offset >= end:
                         return

@@ -9,7 +9,7 @@ start when a new version has moved them.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiokafka
 import faust
@@ -73,7 +73,7 @@ class Batch(list[Any]):
         return self
 
 
-class LaneScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
+class LaneScheduler(DefaultSchedulingStrategy):
     """Yields one `Batch` for each partition and at most `BATCH_SIZE` records.
 
     Labels and control records of a poll come before its events: what was known first is applied first.
@@ -91,19 +91,19 @@ class LaneScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
                 yield tp, batch
 
 
-class LaneSchema(faust.Schema):  # type: ignore[misc]
+class LaneSchema(faust.Schema[Any, Any]):
     """Hands the batch through: raw bytes are decoded by the codec."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> Any:
-        """A batch has no key."""
+        """Return nothing: a batch has no key."""
         return None
 
     def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
-        """The batch."""
+        """Return the batch."""
         return message.value
 
 
-class LaneConsumer(driver.Consumer):  # type: ignore[misc]
+class LaneConsumer(driver.Consumer):
     """Starts where the restored state stands, and commits only when told."""
 
     def on_buffer_full(self, tp: TP) -> None:
@@ -115,7 +115,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the restored positions; Kafka's committed offsets are only a hint."""
         positions = {TP(*tp): offset for tp, offset in (await super().seek_to_committed()).items()}
-        wanted = {tp: n for tp, n in self.app.positions().items() if tp in positions}
+        wanted = {tp: n for tp, n in cast(Any, self.app).positions().items() if tp in positions}
         if wanted:
             await self.seek_wait(wanted)
         return {**positions, **wanted}
@@ -130,10 +130,10 @@ class Sent(NamedTuple):
 
     topic: str
     future: "asyncio.Future[Any]"
-    count: int
+    records: int
 
 
-class LaneProducer(driver.Producer):  # type: ignore[misc]
+class LaneProducer(driver.Producer):
     """Idempotent, all acks, whole record batches."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class LaneProducer(driver.Producer):  # type: ignore[misc]
 
     async def send_rows(self, topic: str, partition: int, rows: Iterable[Row]) -> list[Sent]:
         """Send rows to one partition, in order, in as few record batches as fit."""
-        producer = self._ensure_producer()
+        producer: Any = self._ensure_producer()
         sent: list[Sent] = []
         builder = producer.create_batch()
 
@@ -168,7 +168,7 @@ class LaneProducer(driver.Producer):  # type: ignore[misc]
         return sent
 
 
-class LaneTransport(driver.Transport):  # type: ignore[misc]
+class LaneTransport(driver.Transport):
     """Faust's aiokafka transport with the lane inside: broker URLs ``lane://host:port``."""
 
     Consumer = LaneConsumer

@@ -74,7 +74,8 @@ def in_order(marks: Iterable[Mark], inputs: Mapping[str, Iterable[Record]]) -> I
     --------
     >>> def record(source, offset):
     ...     return Record(source, 0, offset, 0, None, b"")
-    >>> marks = [parse_mark("events:0:0", "labels=0,control=0"), parse_mark("events:0:1", "labels=2,control=0")]
+    >>> marks = [parse_mark("events:0:0", "labels=0,control=0"),
+    ...          parse_mark("events:0:1", "labels=2,control=0")]
     >>> order = in_order(marks, {"events": [record("events", i) for i in range(3)],
     ...                          "labels": [record("labels", i) for i in range(3)]})
     >>> [f"{r.source}{r.offset}" for r in order]

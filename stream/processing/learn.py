@@ -52,7 +52,8 @@ class Learn:
                 position=position,
                 slot=member.slot,
                 to_version=roster.name(member),
-                reason=f"{member.slot} starts as {'champion' if member is roster.champion else 'challenger'}.",
+                reason=f"{member.slot} starts"
+                f" as {'champion' if member is roster.champion else 'challenger'}.",
             )
             for member in sorted(models, key=lambda m: m.number)
         ]
@@ -83,17 +84,14 @@ class Learn:
         self.task.observe(label)
         evidence.observe(label)
         failed = [] if roster.frozen else self._teach(example.features, label)
-        transitions = [
-            t for member, error in failed for t in self.fail(member, error, timestamp, position)
-        ]
+        transitions = [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
         if self._idle(signal):
             return transitions
-        for decision in decide(self.definition, roster, evidence, signal):
-            transitions.append(self._carry_out(decision, timestamp, position))
-        return transitions
+        decisions = decide(self.definition, roster, evidence, signal)
+        return transitions + [self._carry_out(d, timestamp, position) for d in decisions]
 
     def fail(self, member: Member, error: str, timestamp: int, position: str) -> list[Transition]:
-        """A member raised or answered something insane: a fresh version takes its place.
+        """Put a fresh version in the place of a member that raised or answered something insane.
 
         If it was the champion, rules answer until the fresh one has proved better than they.
         """
@@ -205,7 +203,9 @@ class Learn:
             case "retrain":
                 slot = command.target or roster.champion.slot
                 if slot not in self.definition.models:
-                    raise MeanderError(f"no model is called {slot!r}; there are: {', '.join(self.definition.models)}")
+                    raise MeanderError(
+                        f"no model is called {slot!r}; there are: {', '.join(self.definition.models)}"
+                    )
                 if roster.challenger_of(slot) is not None:
                     raise MeanderError(f"{slot} has a started challenger already")
                 return Decision(Kind.RETRAINED, None, reason, {"slot": slot})
@@ -235,7 +235,9 @@ class Learn:
         """Change the roster as decided, and record it."""
         roster, evidence = self.roster, self.evidence
         member = roster.by_number.get(decision.number) if decision.number else None
-        slot, before, after = roster.champion.slot, roster.name(roster.champion), None
+        slot = roster.champion.slot
+        before: str | None = roster.name(roster.champion)
+        after: str | None = None
         match decision.kind:
             case Kind.CHALLENGED | Kind.RETRAINED:
                 started = roster.start_challenger(decision.evidence.get("slot"))
@@ -277,9 +279,7 @@ class Learn:
         roster = self.roster
         cold = (roster.previous,) if roster.previous is not None else ()
         sections = {
-            f"member.{m.number}": pickle.dumps(m, protocol=5)
-            for m in (*roster.members, *cold)
-            if m.learns
+            f"member.{m.number}": pickle.dumps(m, protocol=5) for m in (*roster.members, *cold) if m.learns
         }
         rest = {
             "members": [(m.number, m.slot, m.score) for m in roster.members if not m.learns],

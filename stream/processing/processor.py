@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from msgspec import UNSET
+
 from learners import snapshot as snapshots
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from stream.codec import Codec, RefusalError
-from msgspec import UNSET
-
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
 from stream.ports import Observer
 from stream.processing.books import Books
@@ -196,10 +196,14 @@ class Processor:
             self._put(outputs, record, "transitions", transition)
 
     def _refuse(self, outputs: list[Output], record: Record, refusal: RefusalError) -> None:
-        letter = DeadLetter(refusal.reason, refusal.sentence, record.value, record.headers)
+        letter = DeadLetter(
+            reason=refusal.reason, sentence=refusal.sentence, value=record.value, headers=record.headers
+        )
         self._put(outputs, record, "dead-letters", letter)
 
-    def _put(self, outputs: list[Output], record: Record, topic: str, message: Transition | DeadLetter) -> None:
+    def _put(
+        self, outputs: list[Output], record: Record, topic: str, message: Transition | DeadLetter
+    ) -> None:
         source = position_of(record)
         index = sum(1 for output in outputs if output.topic == topic)
         if index:

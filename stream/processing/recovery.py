@@ -1,5 +1,6 @@
-"""From a snapshot to the present: run the inputs again in journal order, and keep what went out from
-going out twice. The same code serves the worker after a crash and ``meander replay --topic``.
+"""From a snapshot to the present: inputs run again in journal order, and nothing goes out twice.
+
+The same code serves the worker after a crash and ``meander replay --topic``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -81,13 +82,13 @@ def catch_up(
         start = processor.next[source]
         if start < first:
             raise LostStateError(
-                f"{source}[{partition}] begins at {first}, but the state stands at {start}: retention took what is "
-                "between. Restore the records, or begin anew in an empty snapshot folder."
+                f"{source}[{partition}] begins at {first}, but the state stands at {start}: retention took "
+                "what is between. Restore the records, or begin anew in an empty snapshot folder."
             )
         if start > end:
             raise LostStateError(
-                f"{source}[{partition}] ends at {end}, but the state stands at {start}: the topic was made anew. "
-                "Restore the topic, or begin anew in an empty snapshot folder."
+                f"{source}[{partition}] ends at {end}, but the state stands at {start}: the topic was made "
+                "anew. Restore the topic, or begin anew in an empty snapshot folder."
             )
         inputs[source] = log.read(source, partition, start, end)
     for count, record in enumerate(in_order(tail.marks, inputs), 1):

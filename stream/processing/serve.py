@@ -76,7 +76,9 @@ class Serve:
         x = event.features
         flags: tuple[str, ...]
         if violations:
-            x = {k: v for k, v in x.items() if k in self._contract.definition.features and k not in violations}
+            x = {
+                k: v for k, v in x.items() if k in self._contract.definition.features and k not in violations
+            }
             asked = roster.ask_rules(x)
             flags = tuple(f"contract:{name}" for name in violations)
         else:
