@@ -61,7 +61,9 @@ class Bet:
         if d == 0.0:
             return
         floor = self.floor
-        self._m = [(m if m > floor else floor) * (1.0 + s * d) for m, s in zip(self._m, self.stakes, strict=True)]
+        self._m = [
+            (m if m > floor else floor) * (1.0 + s * d) for m, s in zip(self._m, self.stakes, strict=True)
+        ]
 
     def restart(self) -> None:
         """Begin again with a wealth of 1."""
@@ -84,7 +86,7 @@ class Proof:
     True
     """
 
-    __slots__ = ("_count", "_lag", "_skip", "_sum", "_for", "_late_for", "_late_vs", "_vs", "labels")
+    __slots__ = ("_count", "_for", "_lag", "_late_for", "_late_vs", "_skip", "_sum", "_vs", "labels")
 
     def __init__(self) -> None:
         self._for, self._vs = Bet(PROOF_STAKES), Bet(PROOF_STAKES)

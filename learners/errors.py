@@ -1,11 +1,11 @@
 """What can be wrong with a definition or a state, in words that say what to do.
 
-    MeanderError
-    ├── DefinitionError          the definition file: names file, key and remedy
-    ├── RecipeError              a recipe that cannot be built
-    ├── SnapshotError            state that cannot be used
-    │   └── IncompatibleSnapshotError
-    └── (stream) SettingsError, LostStateError, ...
+MeanderError
+├── DefinitionError          the definition file: names file, key and remedy
+├── RecipeError              a recipe that cannot be built
+├── SnapshotError            state that cannot be used
+│   └── IncompatibleSnapshotError
+└── (stream) SettingsError, LostStateError, ...
 """
 
 

@@ -256,5 +256,3 @@ class Example(Struct, gc=False):
     def labelled(self) -> bool:
         """Whether the truth is known."""
         return not isinstance(self.label, UnsetType)
-
-

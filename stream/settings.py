@@ -1,4 +1,4 @@
-"""Where a deployment runs: the definition plus Kafka, snapshots and web, from one TOML file."""
+"""Where a deployment runs: the definition plus Kafka, snapshots, web and columns, from one TOML file."""
 
 import os
 import tomllib
@@ -82,6 +82,24 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: int = 6066
 
 
+class Columns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Columns of data files that are no features: ``[columns]``, for ``produce`` and ``replay``.
+
+    Attributes
+    ----------
+    label
+        The truth.
+    id, key, timestamp
+        The event's id, its entity and its event time. Without them: made of file name and row number,
+        the id, and the time of sending.
+    """
+
+    label: str = "target"
+    id: str | None = None
+    key: str | None = None
+    timestamp: str | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything a process needs to know, resolved."""
 
@@ -89,6 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka: Kafka = field(default_factory=Kafka)
     snapshots: Snapshots = field(default_factory=Snapshots)
     web: Web = field(default_factory=Web)
+    columns: Columns = field(default_factory=Columns)
     file: str | None = None
 
     def topic(self, suffix: str) -> str:
@@ -107,7 +126,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return base / self.snapshots.folder
 
 
-_PARTS: dict[str, type[Struct]] = {"kafka": Kafka, "snapshots": Snapshots, "web": Web}
+_PARTS: dict[str, type[Struct]] = {"kafka": Kafka, "snapshots": Snapshots, "web": Web, "columns": Columns}
 
 
 def load_settings(file: str | Path, environ: dict[str, str] | None = None) -> Settings:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Open = Callable[[], Iterable[dict[str, Any]]]
 
 
-def _delay(context: click.Context, parameter: click.Parameter, value: str | None) -> "Law | None":
+def label_delay(context: click.Context, parameter: click.Parameter, value: str | None) -> "Law | None":
     from producers.delays import parse_delay
 
     try:
@@ -52,7 +52,7 @@ def _delay(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.Choice(["inside", "topic", "none"]),
     help="Inside the events, on their own topic, or not at all.  [default: inside; topic with --label-delay]",
 )
-@click.option("--label-delay", "delay", metavar="ROWS", callback=_delay, help="How much later: 50, or 10-50.")
+@click.option("--label-delay", "delay", metavar="ROWS", callback=label_delay, help="How much later: 50, or 10-50.")
 @click.option("--run", help="Put in front of ids, so that two runs do not collide.")
 def command(
     definition: str,
