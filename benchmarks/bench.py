@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,10 +173,8 @@ class Bench:
         finally:
             self.progress.remove_task(task)
         after = os.times()
-        # The rival is the only child whose end was waited for in between.
-        run.cpu_s = (
-            after.children_user + after.children_system - before.children_user - before.children_system
-        )
+        if case != "latency":  # there the pacing process would count as well
+            run.cpu_s = sum(after[2:4]) - sum(before[2:4])
         self.runs.append(run)
         self.progress.console.print(_line(run), soft_wrap=True, highlight=False)
         if not self.options.keep:
@@ -207,23 +204,39 @@ class Bench:
             raise RuntimeError(f"cannot keep up with {rate:,.0f} events/s")
         run.rate, warm = rate, 2000
         run.events = int(rate * self.options.seconds)
-        # Planned times, so that encoding costs the pacing nothing; the first rows start everything up.
+        # Times as planned: the first events start everything up, the pacing process sends the others.
         start = int(time.time() * 1000)
-        data = list(rows(warm + run.events, run.partitions, start=start, step=1000 / rate))
-        note = self._noter(task, len(data))
+        note = self._noter(task, warm + run.events)
+        topics.fill(rows(warm, run.partitions, start=start, step=1000 / rate))
         with started(run.rival, setup) as process:
-            topics.fill(data[:warm])
             watch(topics, process, warm, self.options.limit, note)
-            pace = threading.Thread(target=topics.fill, args=(data[warm:], rate), daemon=True)
-            pace.start()
-            samples = watch(topics, process, len(data), self.options.seconds + self.options.limit, note)
-            pace.join()
+            with self._pacing(setup, rate, warm, run.events, start) as pacing:
+                limit = 2 * self.options.seconds + self.options.limit
+                samples = watch(topics, process, warm + run.events, limit, note)
+                run.late = float(pacing.communicate(timeout=60)[0])
         outputs, inputs = topics.outputs(), topics.inputs()
         run.answered, run.distinct = outputs.records - warm, len(outputs.appended) - warm
         run.cpu_us = cpu_per_event([s for s in samples if s.answers > warm])
         measured = [f"e{i}" for i in range(warm + run.events // 10, warm + run.events)]
         delays = [float(outputs.appended[id_] - inputs[id_]) for id_ in measured]
         run.p50, run.p95, run.p99 = (percentile(delays, share) for share in (0.5, 0.95, 0.99))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _pacing(
+        setup: Setup, rate: float, first: int, count: int, start: int
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        arguments = [str(value) for value in (rate, first, count, start)]
+        process = subprocess.Popen(
+            [PYTHON, str(HERE / "pace.py"), *arguments],
+            env={**os.environ, **setup.environment()},
+            stdout=subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def _half_of_meander(self, partitions: int) -> float:
         own = [
@@ -256,7 +269,8 @@ def _line(run: Run) -> str:
         return f"{head} {run.problem}"
     cpu = "" if run.cpu_us is None else f"  {run.cpu_us:.1f} µs CPU/event"
     if run.case == "latency":
-        return f"{head} p50 {run.p50:.0f}  p95 {run.p95:.0f}  p99 {run.p99:.0f} ms at {run.rate:,.0f}/s{cpu}"
+        delays = f"p50 {run.p50:.0f}  p95 {run.p95:.0f}  p99 {run.p99:.0f} ms at {run.rate:,.0f}/s"
+        return f"{head} {delays}{cpu}  sent {run.late:.0f} ms late"
     return f"{head} {run.rate:>9,.0f} events/s{cpu}  accuracy {run.accuracy:.3f}"
 
 

@@ -86,27 +86,16 @@ class Topics:
             with contextlib.suppress(KafkaException):
                 future.result()
 
-    def fill(self, rows: Iterable[Row], rate: float | None = None) -> None:
-        """Produce the rows: flat out, or paced to so many events a second.
-
-        Labels go to their own topic, right after their event: a rival that catches up gets no help from it.
-        """
+    def fill(self, rows: Iterable[Row]) -> None:
+        """Produce the rows, flat out; labels to their own topic, each right after its event."""
         producer = Producer(
             {
                 "bootstrap.servers": self.setup.brokers,
                 "queue.buffering.max.messages": 2_000_000,
-                "linger.ms": 50 if rate is None else 1,
+                "linger.ms": 50,
             }
         )
-        begin = time.monotonic()
-        for i, row in enumerate(rows):
-            if rate is not None:
-                due = begin + i / rate
-                while (ahead := due - time.monotonic()) > 0:
-                    producer.poll(0)
-                    time.sleep(min(ahead + 0.0005, 0.01))
-            elif i % 1000 == 0:
-                producer.poll(0)
+        for row in rows:
             producer.produce(self.setup.events, row.event, row.key, partition=row.partition)
             if row.label is not None:
                 producer.produce(self.setup.labels, row.label, row.key, partition=row.partition)

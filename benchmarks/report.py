@@ -35,6 +35,8 @@ class Run(msgspec.Struct, omit_defaults=True, kw_only=True):
         Share of answers that were right.
     p50, p95, p99
         Milliseconds from an event's append to its answer's.
+    late
+        Milliseconds that events were sent late, 99th percentile: the machine's doing, not the rival's.
     load
         One-minute load average before the run.
     problem
@@ -56,6 +58,7 @@ class Run(msgspec.Struct, omit_defaults=True, kw_only=True):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    late: float | None = None
     load: float | None = None
     problem: str | None = None
 
@@ -107,18 +110,25 @@ def _plural(partitions: int) -> str:
 
 
 def _table(case: Case, title: str, runs: list[Run]) -> str:
+    head: tuple[str, ...] = (
+        "events/s",
+        "(low to high)",
+        "of the raw loop",
+        "CPU µs/event",
+        "answered",
+        "accuracy",
+    )
     if case == "latency":
-        head = ("rival", "offered events/s", "p50 ms", "p95 ms", "p99 ms", "CPU µs/event", "answered")
-    else:
         head = (
-            "rival",
-            "events/s",
-            "(low to high)",
-            "of the raw loop",
+            "offered events/s",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "sent late, p99",
             "CPU µs/event",
             "answered",
-            "accuracy",
         )
+    head = ("rival", *head)
     lines = [title, "", "| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for rival in dict.fromkeys(r.rival for r in runs):
         mine = [r for r in runs if r.rival == rival]
@@ -132,7 +142,7 @@ def _table(case: Case, title: str, runs: list[Run]) -> str:
         cpu = _median([r.cpu_us for r in good], ".1f")
         rates = sorted(r.rate for r in good if r.rate is not None)
         if case == "latency":
-            quantiles = [_median([getattr(r, q) for r in good], ".0f") for q in ("p50", "p95", "p99")]
+            quantiles = [_median([getattr(r, q) for r in good], ".0f") for q in ("p50", "p95", "p99", "late")]
             cells = [rival, f"{statistics.median(rates):,.0f}", *quantiles, cpu, answered]
         else:
             rate = f"{statistics.median(rates):,.0f}"
