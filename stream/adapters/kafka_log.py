@@ -19,12 +19,14 @@ class KafkaLog:
     ----------
     name
         Of the deployment.
+    exact_ends
+        Whether the broker tells the end of a log exactly. The embedded one tells where its last batch begins.
     **options
         Connection options of kafka-python: ``bootstrap_servers`` and security.
     """
 
-    def __init__(self, name: str, **options: Any) -> None:
-        self._name, self._options = name, options
+    def __init__(self, name: str, *, exact_ends: bool = True, **options: Any) -> None:
+        self._name, self._exact_ends, self._options = name, exact_ends, options
         self._asking: KafkaConsumer | None = None
 
     def close(self) -> None:
@@ -52,7 +54,13 @@ class KafkaLog:
         if self._asking is None:
             self._asking = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
         tp = TopicPartition(f"{self._name}.{topic}", partition)
-        return self._asking.beginning_offsets([tp])[tp], self._asking.end_offsets([tp])[tp]
+        first, end = self._asking.beginning_offsets([tp])[tp], self._asking.end_offsets([tp])[tp]
+        if not self._exact_ends and end > first:
+            self._asking.assign([tp])
+            self._asking.seek(tp, end)
+            for record in self._asking.poll(timeout_ms=POLL_MS).get(tp, ()):
+                end = record.offset + 1
+        return first, end
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """Yield records with offsets from ``start`` up to, not including, ``end``.

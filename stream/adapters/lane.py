@@ -137,7 +137,7 @@ class LaneProducer(driver.Producer):
     """Idempotent, all acks, whole record batches."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
+        return {"acks": "all", "enable_idempotence": cast(Any, self.app).idempotent}
 
     async def send_rows(self, topic: str, partition: int, rows: Iterable[Row]) -> list[Sent]:
         """Send rows to one partition, in order, in as few record batches as fit."""

@@ -1,8 +1,8 @@
 """``meander replay``."""
 
 import json
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ def command(
     Example:
       meander replay deployment.toml history.csv.gz --out report --label-delay 48
     """
-    from stream.replay import Outcomes, replay_rows, replay_topics
+    from stream.replay import Outcomes, replay_topics
     from stream.report import summary
 
     if topic == (file is not None):
