@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from learners import catalogue, rules
 from learners.definition import Definition
+from learners.direct import learner, predictor
 from learners.errors import MeanderError
 from learners.scores import Score
 from learners.tasks import Task
@@ -36,9 +39,13 @@ class Member:
         Whether the policy or an operator started it (it is dropped again if it proves nothing).
     learned
         Examples it has learned.
+    predict, learn
+        What asks and what teaches the estimator; see `bind`.
     """
 
-    __slots__ = ("estimator", "learned", "learns", "number", "parent", "score", "slot", "started")
+    __slots__ = (
+        "estimator", "learn", "learned", "learns", "number", "parent", "predict", "score", "slot", "started",
+    )  # fmt: skip
 
     def __init__(self, number: int, slot: str, estimator: Any, *, parent: int | None = None) -> None:
         self.number, self.slot, self.estimator, self.parent = number, slot, estimator, parent
@@ -47,13 +54,25 @@ class Member:
         self.learns = not isinstance(estimator, rules.DeclaredRule)
         self.score = Score()
 
+    def bind(self, method: str) -> None:
+        """Find the shortest way to the estimator's predictions (of this method) and learning."""
+        self.predict = predictor(self.estimator, method)
+        self.learn = learner(self.estimator) if self.learns else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("predict", "learn")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     @property
     def is_rule(self) -> bool:
         """Whether it is a rule rather than a model."""
         return self.number < 0
 
 
-class Asked(NamedTuple):
+class Asked(Struct, gc=False):
     """The answers of one event; see `stream.messages.Example` for the fields."""
 
     panel: tuple[int, ...]
@@ -74,6 +93,13 @@ class Roster:
         Asks estimators and checks what they say.
     prefix
         Of version names: ``fraud``, or ``fraud/p3`` with scope partition.
+
+    Attributes
+    ----------
+    members, panel
+        The champion first, then challengers, then rules; and their numbers.
+    served_by
+        How predictions name each of them when it answers; the last is for the default.
     """
 
     def __init__(self, definition: Definition, task: Task, prefix: str) -> None:
@@ -95,9 +121,14 @@ class Roster:
     def rearrange(self) -> None:
         """Recompute what depends on who is in the roster; call it after any change of members."""
         self.members = (self.champion, *self.challengers, *self.rules)
+        for member in self.members:
+            member.bind(self.task.method)
         self.panel = tuple(m.number for m in self.members)
         self.by_number = {m.number: m for m in self.members}
-        self._first_rule = 1 + len(self.challengers)
+        self.first_rule = 1 + len(self.challengers)
+        servers = [f"rule:{m.slot}" if m.is_rule else f"champion:{m.slot}" for m in self.members]
+        self.served_by = (*servers, "default")
+        self._predictors = tuple(m.predict for m in self.members)
 
     def _born(self, slot: str, source: str | None = None, parent: int | None = None) -> Member:
         model = self.definition.models[source or slot]
@@ -109,44 +140,35 @@ class Roster:
         """Return a version's name: ``fraud/v7@123400`` (number, then examples learned)."""
         return f"{self.prefix}/v{member.number}@{member.learned}"
 
-    def served_by(self, index: int) -> str:
-        """Return who an index into the panel of now stands for, as predictions say it."""
-        if index < 0:
-            return "default"
-        member = self.members[index]
-        return f"rule:{member.slot}" if member.is_rule else f"champion:{member.slot}"
-
     def ask(self, x: dict[str, Any]) -> Asked:
         """Ask every member, and choose who is served: the champion, else the first rule that answers."""
         answers: list[Any] = []
         broken: tuple[tuple[Member, str], ...] = ()
         ask = self.task.ask
-        for member in self.members:
+        for predict in self._predictors:
             try:
-                answers.append(ask(member.estimator, x))
+                answers.append(ask(predict, x))
             except Exception as error:  # noqa: BLE001  whatever a member raises, the event is answered
+                broken += ((self.members[len(answers)], f"{type(error).__name__}: {error}"),)
                 answers.append(None)
-                broken += ((member, f"{type(error).__name__}: {error}"),)
-        served = self._serving(answers)
+        served = 0 if self.mode is Mode.CHAMPION and answers[0] is not None else self._rule(answers)
         answer = answers[served] if served >= 0 else None
         return Asked(self.panel, tuple(answers), served, answer, broken)
 
     def ask_rules(self, x: dict[str, Any]) -> Asked:
         """Ask rules alone, for an event that no model may see."""
         silent = (None,) * len(self.members)
-        for index in range(self._first_rule, len(self.members)):
+        for index in range(self.first_rule, len(self.members)):
             try:
-                answer = self.task.ask(self.members[index].estimator, x)
+                answer = self.task.ask(self._predictors[index], x)
             except Exception:  # noqa: BLE001, S112  the features break the contract: a rule may well trip
                 continue
             if answer is not None:
                 return Asked(self.panel, silent, index, answer, ())
         return Asked(self.panel, silent, -1, None, ())
 
-    def _serving(self, answers: list[Any]) -> int:
-        if self.mode is Mode.CHAMPION and answers[0] is not None:
-            return 0
-        for index in range(self._first_rule, len(answers)):
+    def _rule(self, answers: list[Any]) -> int:
+        for index in range(self.first_rule, len(answers)):
             if answers[index] is not None:
                 return index
         return -1

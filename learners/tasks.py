@@ -8,6 +8,7 @@ import math
 from typing import Any, Protocol
 
 from learners.contract import Contract
+from learners.direct import Predict
 
 SUM_TOLERANCE = 1e-6
 
@@ -17,10 +18,18 @@ class InsaneAnswerError(ArithmeticError):
 
 
 class Task(Protocol):
-    """One task's way with answers."""
+    """One task's way with answers.
 
-    def ask(self, estimator: Any, x: dict[str, Any]) -> Any:
-        """Return the estimator's answer, or None when it has none.
+    Attributes
+    ----------
+    method
+        The estimator's method that answers.
+    """
+
+    method: str
+
+    def ask(self, predict: Predict, x: dict[str, Any]) -> Any:
+        """Return what an estimator answers (``predict`` is its `method`), or None when it has no answer.
 
         Raises
         ------
@@ -47,13 +56,15 @@ class Task(Protocol):
 class Binary:
     """Two classes; an answer is the probability of the positive one (shape: a float in [0, 1])."""
 
+    method = "predict_proba_one"
+
     def __init__(self, contract: Contract) -> None:
         self._negative, self._positive = contract.wire(False), contract.wire(True)
         self._names = str_name(self._negative), str_name(self._positive)
 
-    def ask(self, estimator: Any, x: dict[str, Any]) -> float | None:
+    def ask(self, predict: Predict, x: dict[str, Any]) -> float | None:
         """See `Task.ask`."""
-        probabilities = estimator.predict_proba_one(x)
+        probabilities = predict(x)
         p = probabilities.get(True)
         if p is None:
             if not probabilities:
@@ -61,7 +72,7 @@ class Binary:
             p = 1.0 - probabilities.get(False, 1.0)
         if not 0.0 <= p <= 1.0:
             raise InsaneAnswerError(f"probability {p}")
-        return p  # type: ignore[no-any-return]
+        return float(p)
 
     def loss(self, answer: float, label: bool) -> float:
         """See `Task.loss`."""
@@ -72,7 +83,6 @@ class Binary:
 
     def render(self, answer: float) -> tuple[Any, dict[str, float]]:
         """See `Task.render`."""
-        answer = float(answer)
         probabilities = {self._names[0]: 1.0 - answer, self._names[1]: answer}
         return (self._positive if answer > 0.5 else self._negative), probabilities
 
@@ -87,12 +97,14 @@ class Binary:
 class Multiclass:
     """Several classes; an answer is a dict of class -> probability."""
 
+    method = "predict_proba_one"
+
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
 
-    def ask(self, estimator: Any, x: dict[str, Any]) -> dict[Any, float] | None:
+    def ask(self, predict: Predict, x: dict[str, Any]) -> dict[Any, float] | None:
         """See `Task.ask`."""
-        probabilities: dict[Any, float] = estimator.predict_proba_one(x)
+        probabilities: dict[Any, float] = predict(x)
         if not probabilities:
             return None
         total = 0.0
@@ -133,6 +145,8 @@ class Regression:
     range of the labels seen, widened by its own width.
     """
 
+    method = "predict_one"
+
     def __init__(self, contract: Contract) -> None:
         label = contract.definition.label
         self._declared = (
@@ -142,9 +156,9 @@ class Regression:
         self._n, self._mean, self._spread = 0, 0.0, 0.0
         self._low, self._high = math.inf, -math.inf
 
-    def ask(self, estimator: Any, x: dict[str, Any]) -> float | None:
+    def ask(self, predict: Predict, x: dict[str, Any]) -> float | None:
         """See `Task.ask`."""
-        y = estimator.predict_one(x)
+        y = predict(x)
         if y is None:
             return None
         if not math.isfinite(y):

@@ -1,10 +1,10 @@
 """Bytes to messages and back: JSON, checked against the data contract in the same pass."""
 
 import json
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, Struct
 
 from learners.contract import Contract
 from learners.errors import MeanderError
@@ -36,7 +36,7 @@ class RefusalError(MeanderError):
         self.reason, self.sentence = reason, sentence
 
 
-class Decoded(NamedTuple):
+class Decoded(Struct, gc=False):
     """An event with a valid envelope, and what breaks the contract in it (feature -> problem)."""
 
     event: Event

@@ -5,7 +5,7 @@ added, and readers ignore what they do not know.
 """
 
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -27,7 +27,7 @@ class Source(StrEnum):
     CONTROL = "control"
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """One record as it came from a log, undecoded.
 
     ``timestamp`` is the record's own, in milliseconds. ``headers`` are (name, value) pairs.

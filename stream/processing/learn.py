@@ -72,21 +72,18 @@ class Learn:
         """
         roster, evidence, label = self.roster, self.evidence, example.label
         losses = self._score(example, label)
-        signal = self._watch(example, label)
-        champion = losses.get(roster.champion.number)
-        if champion is not None:
-            for member in roster.challengers:
-                loss = losses.get(member.number)
-                if loss is not None:
-                    evidence.compare(member, champion, loss, lag)
+        signal = self._watch(example, losses)
+        if losses[0] is not None:
+            if roster.challengers:
+                self._compare_challengers(losses, losses[0], lag)
             if roster.mode is Mode.FALLBACK:
-                self._compare_with_rules(losses, champion)
+                self._compare_rules(losses, losses[0])
         self.task.observe(label)
         evidence.observe(label)
         failed = [] if roster.frozen else self._teach(example.features, label)
         transitions = [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
-        if self._idle(signal):
-            return transitions
+        if signal is None and not roster.challengers and roster.mode is Mode.CHAMPION:
+            return transitions  # nothing that could call for a decision
         decisions = decide(self.definition, roster, evidence, signal)
         return transitions + [self._carry_out(d, timestamp, position) for d in decisions]
 
@@ -142,33 +139,48 @@ class Learn:
         transition.requested_by, transition.command = command.operator, command.id
         return [transition]
 
-    def _score(self, example: Example, label: Any) -> dict[int, float]:
-        losses: dict[int, float] = {}
-        by_number, loss_of = self.roster.by_number, self.task.loss
-        for number, answer in zip(example.panel, example.answers, strict=True):
-            member = by_number.get(number)
-            if member is None:
-                continue
-            if answer is None:
-                member.score.silent += 1
-            else:
-                losses[number] = loss = loss_of(answer, label)
+    def _score(self, example: Example, label: Any) -> list[float | None]:
+        """Score the answers; returns the loss of each member of now, None where it had not answered."""
+        roster, answers, loss_of = self.roster, example.answers, self.task.loss
+        if example.panel != roster.panel:  # the roster has changed since the event
+            answered = dict(zip(example.panel, answers, strict=True))
+            answers = tuple(answered.get(number) for number in roster.panel)
+            asked = [number in answered for number in roster.panel]
+        else:
+            asked = None
+        losses: list[float | None] = []
+        for member, answer in zip(roster.members, answers, strict=True):
+            if answer is not None:
+                loss = loss_of(answer, label)
                 member.score.add(loss)
+                losses.append(loss)
+            else:
+                if asked is None or asked[len(losses)]:
+                    member.score.silent += 1
+                losses.append(None)
         return losses
 
-    def _watch(self, example: Example, label: Any) -> Signal | None:
+    def _watch(self, example: Example, losses: list[float | None]) -> Signal | None:
         """Feed the monitor what was served, if it is still that kind of answer that is served now."""
         if example.served < 0:
             return None
-        number = example.panel[example.served]
-        mode = self.roster.mode
-        if number != self.roster.champion.number and not (number < 0 and mode is Mode.FALLBACK):
+        roster, number = self.roster, example.panel[example.served]
+        if number == roster.champion.number:
+            loss = losses[0]
+        elif number < 0 and roster.mode is Mode.FALLBACK and number in roster.by_number:
+            loss = losses[roster.panel.index(number)]
+        else:
             return None
-        return self.evidence.monitor.update(self.task.loss(example.answer, label))
+        return None if loss is None else self.evidence.monitor.update(loss)
 
-    def _compare_with_rules(self, losses: dict[int, float], champion: float) -> None:
-        for rule in self.roster.rules:
-            loss = losses.get(rule.number)
+    def _compare_challengers(self, losses: list[float | None], champion: float, lag: int) -> None:
+        for member, loss in zip(self.roster.challengers, losses[1:], strict=False):
+            if loss is not None:
+                self.evidence.compare(member, champion, loss, lag)
+
+    def _compare_rules(self, losses: list[float | None], champion: float) -> None:
+        """Compare with the rule that would have answered: the first that did."""
+        for loss in losses[self.roster.first_rule :]:
             if loss is not None:
                 self.evidence.give_back.add(loss - champion)
                 return
@@ -176,18 +188,14 @@ class Learn:
     def _teach(self, x: dict[str, Any], label: Any) -> list[tuple[Member, str]]:
         failed = []
         for member in self.roster.members:
-            if member.learns:
+            if member.learn is not None:
                 try:
-                    member.estimator.learn_one(x, label)
+                    member.learn(x, label)
                 except Exception as error:  # noqa: BLE001  one member's trouble is not the others'
                     failed.append((member, f"{type(error).__name__}: {error}"))
                 else:
                     member.learned += 1
         return failed
-
-    def _idle(self, signal: Signal | None) -> bool:
-        roster = self.roster
-        return signal is None and not roster.challengers and roster.mode is Mode.CHAMPION
 
     def _decision_of(self, command: Command) -> Decision:
         roster, action = self.roster, command.action

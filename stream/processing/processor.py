@@ -96,7 +96,7 @@ class Processor:
                 books.duplicate_label += 1
             return
         prediction, example, asked = serve.answer(record, decoded, learn.roster)
-        source = position_of(record)
+        source = f"events:{record.partition}:{record.offset}"
         outputs.append(
             Output("predictions", prediction, record.key, record.timestamp, source, self._inputs_of(EVENTS))
         )

@@ -71,7 +71,7 @@ class Serve:
 
     def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
         """Answer an event: by the champion, a rule or the default, in this order of right."""
-        event, violations = decoded
+        event, violations = decoded.event, decoded.violations
         timestamp = record.timestamp if event.timestamp is None else event.timestamp
         x = event.features
         flags: tuple[str, ...]
@@ -96,7 +96,7 @@ class Serve:
             timestamp=timestamp,
             prediction=value,
             probabilities=probabilities,
-            served_by=roster.served_by(served),
+            served_by=roster.served_by[served],
             model_version=roster.name(roster.champion) if served == 0 else None,
             flags=flags,
         )
