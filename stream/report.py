@@ -1,7 +1,7 @@
 """The report of a replay: how well who answered, against baselines that cost nothing.
 
-Fed message by message; keeps, for each million labelled events, 50 MB, and for each member 9 MB (binary),
-8 MB (regression) or 1 MB and 8 MB for each class (multiclass, up to 32 classes; beyond that 1 MB).
+Fed message by message; keeps, for each million labelled events, about 60 MB, and for each member 9 MB
+(binary), 8 MB (regression) or 1 MB and 8 MB for each class (multiclass; beyond 32 classes 1 MB).
 """
 
 from array import array

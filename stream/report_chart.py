@@ -42,7 +42,7 @@ class Size(NamedTuple):
 
 
 WIDE = Size("wide", 1040, 300, 46, 160, 16)
-NARROW = Size("narrow", 350, 230, 40, 78, 9)
+NARROW = Size("narrow", 312, 220, 38, 70, 9)
 
 
 def escape(text: Any, limit: int = 600) -> str:

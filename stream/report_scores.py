@@ -90,7 +90,7 @@ class ClassScores:
         self.confusion = metrics.ConfusionMatrix()
         self.log_loss: Any = metrics.LogLoss() if binary else metrics.CrossEntropy()
         self.hits = array("b")
-        self.probabilities: dict[Any, array[float]] | None = {}
+        self.probabilities: dict[Any, array[float]] | None = {True: array("d")} if binary else {}
 
     @property
     def scored(self) -> int:
@@ -126,21 +126,22 @@ class ClassScores:
         return max(answer, key=answer.__getitem__)
 
     def _keep(self, label: Any, answer: Any) -> None:
+        columns = self.probabilities
         if self.binary:
             self.log_loss.update(label, answer)
-        else:  # River passes over a label the answer does not name; here that is a probability of 0
-            self.log_loss.update(label, {label: answer.get(label, 0.0)})
-        if self.probabilities is None:
+            columns[True].append(answer)  # type: ignore[index]
             return
-        row = {True: answer} if self.binary else answer
-        for name in row:
-            if name not in self.probabilities:
-                self.probabilities[name] = array("d", bytes(8 * self.scored))
-        if len(self.probabilities) > PR_AUC_CLASSES:
+        # River passes over a label the answer does not name; here that is a probability of 0
+        self.log_loss.update(label, {label: answer.get(label, 0.0)})
+        if columns is None:
+            return
+        for name in answer.keys() - columns.keys():
+            columns[name] = array("d", bytes(8 * self.scored))
+        if len(columns) > PR_AUC_CLASSES:
             self.probabilities = None
             return
-        for name, column in self.probabilities.items():
-            column.append(row.get(name, 0.0))
+        for name, column in columns.items():
+            column.append(answer.get(name, 0.0))
 
     def values(self, labels: NDArray[Any]) -> Floats:
         """Return 1 where it was right, 0 where wrong, NaN where silent; shape (labels,)."""
@@ -197,7 +198,7 @@ class ClassScores:
         result["per_class"] = per_class
         if len(classes) <= PR_AUC_CLASSES:
             result["confusion"] = {
-                classes[true]: {classes.get(c, str_name(c)): int(n) for c, n in row.items()}
+                classes[true]: {classes.get(c, str_name(c)): int(n) for c, n in row.items() if n}
                 for true, row in matrix_of.items()
             }
         return result
