@@ -1,6 +1,7 @@
 """Writes a deployment's first definition from what a data file holds. Pure: a survey in, text out."""
 
 import difflib
+import keyword
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -8,16 +9,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from learners.definition import TEXT_LIMIT, ClassName, Definition, Drift, Label, Task
-from producers.survey import Column, Survey, SurveyError
+from producers.survey import Column, Survey, SurveyError, percent, quoted, shown
 from stream import toml
 from stream.settings import Kafka, Snapshots, Web
 
 CLASS_LIMIT = 100  # more classes than that are no classes
 NUMBER_CLASS_LIMIT = 20  # more distinct integers than that are amounts
 CATEGORY_LIMIT = 100  # more distinct values than that are hashed
-WIDE = 100  # features from which on trees are left out: they look at every one of them
 RARE = 0.05  # a class with a smaller share deserves a word
 LABEL_ROOM = 10  # widths of the observed range by which a label may leave it
+
+_ANY = 1_000_000
+_TREE = "hoeffding_adaptive_tree"
+# slot -> recipe, the number of features up to which it is worth its time, why; the first is champion
+ROSTERS: dict[Task, dict[str, tuple[str, int, str]]] = {
+    "binary": {
+        "lr": ("logistic_regression", _ANY, "slow to learn, steady while the world is"),
+        "lr-fast": ("logistic_regression_fast", _ANY, "learns ten times faster: for a moving world"),
+        "curves": ("logistic_regression_additive", 50, "a curve for each number"),
+        "tree": (_TREE, 20, "sees how features act together; dearer than all others"),
+    },
+    "multiclass": {
+        "lr": ("one_vs_rest", _ANY, "a logistic regression for each class"),
+        "lr-fast": ("one_vs_rest_fast", _ANY, "learns ten times faster: for a moving world"),
+        "tree": (_TREE, 20, "sees how features act together; dearer than all others"),
+    },
+    "regression": {
+        "curves": ("additive_regression", 50, "a curve for each number; cannot diverge"),
+        "lr": ("linear_regression_robust", _ANY, "straight lines; cannot diverge"),
+    },
+}
 
 _CLOSED = (
     "monday tuesday wednesday thursday friday saturday sunday",
@@ -25,6 +46,7 @@ _CLOSED = (
     "january february march april may june july august september october november december",
     "jan feb mar apr may jun jul aug sep oct nov dec",
 )
+AN_ID = "almost every row has its own: an id"
 _ID = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|row|column_1)$|[a-z]I[dD]$", re.IGNORECASE)
 _CYCLE = re.compile(r"(^|_)(hr|hour|weekday|dow|day_of_week)($|_)", re.IGNORECASE)
 
@@ -109,18 +131,20 @@ def write_definition(survey: Survey, wishes: Wishes) -> str:
     columns = [survey.columns[name] for name, _, _ in features]
     return "\n".join(
         [
-            *_head(survey, wishes, truth),
+            *_head(survey, wishes, truth, len(features)),
             "",
             *truth.lines,
             "",
             *_feature_lines(features, left_out, truth.task),
             "",
-            *_models(truth, len(features)),
+            *_models(truth.task, len(features)),
             "",
             *_rules(truth, columns),
             "",
             *_drift(),
             *_surroundings(),
+            "",
+            *_columns(wishes, left_out),
             "",
         ]
     )
@@ -129,13 +153,16 @@ def write_definition(survey: Survey, wishes: Wishes) -> str:
 def _check(survey: Survey, wishes: Wishes) -> None:
     if not survey.rows:
         raise SurveyError(f"{wishes.source} has a header but no rows: nothing to learn the columns from")
+    for option, column in (("timestamp", wishes.timestamp), ("key", wishes.key)):
+        if column == wishes.label:
+            raise SurveyError(f"--{option} {column}: that is the label, which events do not have")
     for option, column in (("label", wishes.label), ("timestamp", wishes.timestamp), ("key", wishes.key)):
         if column is None or column in survey.columns:
             continue
         names = list(survey.columns)
         near = difflib.get_close_matches(column, names, n=1)
-        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {shown}"
+        some = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {some}"
         raise SurveyError(f"--{option} {column}: {wishes.source} has no such column. {advice}")
 
 
@@ -179,10 +206,10 @@ def _amount(survey: Survey, column: Column) -> Truth:
     low, high = head_room(column.lowest, column.highest, LABEL_ROOM) or (None, None)
     lines = ["[label]"]
     if low is not None:
-        said = f"seen: {_span(column)}; a label far outside is refused, and answers stay inside"
+        said = f"seen: {column.span}; a label far outside is refused, and answers stay inside"
         lines += [f"min = {low}  # {said}", f"max = {high}"]
     lines += _odd(survey, column, column.present - column["integer"] - column["number"], "no numbers")
-    summary = f"predicts a number: {_span(column)}"
+    summary = f"predicts a number: {column.span}"
     return Truth("regression", {}, [*lines, *toml.defaults(Label, skip=("classes", "min", "max"))], summary)
 
 
@@ -194,7 +221,8 @@ def _classes(survey: Survey, column: Column, task: Task, classes: dict[ClassName
     if task == "binary":
         positive = min(reversed(classes), key=lambda c: classes[c])
         share = classes[positive] / total
-        lines.append(f"positive = {toml.value(positive)}  # the rarer one: {percent(share)} of the labels")
+        why = "the rarer one" if share < 0.5 else "both are as frequent"
+        lines.append(f"positive = {toml.value(positive)}  # {why}: {percent(share)} of the labels")
         if share < RARE:
             lines.append(
                 f"# Answering {_name(most)} always is right {percent(1 - share)} of the time: accuracy says"
@@ -209,9 +237,9 @@ def _classes(survey: Survey, column: Column, task: Task, classes: dict[ClassName
             '# Were these amounts, not names, it would be task = "regression": meander init --task regression'
         )
     lines += _odd(survey, column, 0, "")
-    shown = ", ".join(shares[:8]) + (", ..." if len(shares) > 8 else "")
+    some = ", ".join(shares[:8]) + (", ..." if len(shares) > 8 else "")
     skip = ("classes", "positive", "default", "min", "max")
-    return Truth(task, classes, [*lines, *toml.defaults(Label, skip)], f"{len(classes)} classes: {shown}")
+    return Truth(task, classes, [*lines, *toml.defaults(Label, skip)], f"{len(classes)} classes: {some}")
 
 
 def _odd(survey: Survey, column: Column, strangers: int, what: str) -> list[str]:
@@ -259,20 +287,17 @@ def _useless(survey: Survey, column: Column) -> str | None:
     if column.is_inexact:
         return "too large for numbers to tell apart: send it as text if it means something"
     if kind == "integer" and column.is_unique and _ID.search(column.name):
-        return "an id: almost every row has its own"
+        return AN_ID
     if kind == "text" and column.is_ambiguous_date:
         return "dates that may start with the day or the month: write them as ISO 8601 to use them"
-    if kind == "text" and column.is_unique:
-        longest = max(len(str(value)) for value, _ in column.values)
-        return (
-            f"almost every row has its own text{'' if longest <= TEXT_LIMIT else ', and a long one'}: an id?"
-        )
+    if kind == "text" and column.is_unique and not column.is_prose:
+        return AN_ID
     return None
 
 
 def _feature(survey: Survey, column: Column) -> tuple[dict[str, Any], str]:
     kind, missing = column.kind, survey.missing(column)
-    seen = [_describe(column)]
+    seen = [column.seen]
     table: dict[str, Any] = {"type": kind}
     match kind:
         case "integer" | "number":
@@ -286,8 +311,11 @@ def _feature(survey: Survey, column: Column) -> tuple[dict[str, Any], str]:
         case "boolean":
             policy = {"missing": "constant", "fill": False}
         case "time":
+            seen.append("may be the event's time: --timestamp")
             policy = {"missing": "last"}
         case _:
+            if column.longest > TEXT_LIMIT:
+                seen.append(f"longer than {TEXT_LIMIT:,} characters at times, which breaks the contract")
             few = not column.many and column.distinct <= CATEGORY_LIMIT
             table["type"] = "category" if few else "text"
             closed = _closed(column) if few else None
@@ -302,19 +330,6 @@ def _feature(survey: Survey, column: Column) -> tuple[dict[str, Any], str]:
     if column.exceptions:
         seen.append(f"{column.exceptions:,} values are no {kind} and break the contract")
     return table, "; ".join(seen)
-
-
-def _describe(column: Column) -> str:
-    if column.kind in ("integer", "number"):
-        if column.lowest == column.highest:
-            return f"seen: {_number(column.lowest)}"
-        return f"seen: {_span(column)}"
-    most = sorted(column.values, key=lambda pair: -pair[1])
-    if column.kind == "time":
-        return f"seen: {_text(column.values[0][0])} first"
-    shown = ", ".join(f"{_text(value)} {percent(n / column.present)}" for value, n in most[:4])
-    count = "more than " * column.many + f"{column.distinct:,} values"
-    return f"seen: {shown}" if len(most) <= 4 else f"seen: {count}, {shown}, ..."
 
 
 def _closed(column: Column) -> list[str] | None:
@@ -350,16 +365,15 @@ def _whole(number: float) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _head(survey: Survey, wishes: Wishes, truth: Truth) -> list[str]:
-    event_time = f" Event time: {_text(wishes.timestamp)}." if wishes.timestamp else ""
-    key = f" Key: {_text(wishes.key)}." if wishes.key else ""
+def _head(survey: Survey, wishes: Wishes, truth: Truth, width: int) -> list[str]:
+    champion = next(slot for slot, (_, widest, _) in ROSTERS[truth.task].items() if width <= widest)
     return [
-        f"# Written by `meander init` from {survey.rows:,} rows of {_text(wishes.source)}.{event_time}{key}",
+        f"# Written by `meander init` from {survey.rows:,} rows of {quoted(wishes.source)}.",
         "# Lines that start with # show a default, or an example. `meander check` tells what holds.",
         "",
-        f"name = {toml.value(wishes.name)}  # names the topics: {wishes.name}.events, {wishes.name}.labels, ...",
-        f"task = {toml.value(truth.task)}  # column {_text(wishes.label)}, {truth.summary}",
-        'champion = "lr"  # the model that answers first',
+        f"name = {toml.value(wishes.name)}  # names the topics: {wishes.name}.events and so on",
+        f"task = {toml.value(truth.task)}  # column {quoted(wishes.label)}, {truth.summary}",
+        f"champion = {toml.value(champion)}  # the model that answers first",
         *toml.defaults(Definition, skip=("champion",)),
     ]
 
@@ -378,80 +392,55 @@ def _feature_lines(features: list[Entry], left_out: list[tuple[str, str]], task:
         lines.append(f"{name:<{broad}} = {table:<{long}}  # {comment}")
     if left_out:
         lines.append("# Left out:")
-        lines += [f"#   {_text(name)}: {why}" for name, why in left_out]
+        lines += [f"#   {quoted(name)}: {why}" for name, why in left_out]
     return lines
 
 
-def _models(truth: Truth, width: int) -> list[str]:
-    roster: dict[str, tuple[str, str]]
-    if truth.task == "regression":
-        roster = {
-            "lr": ("linear_regression_robust", "linear; does not diverge, whatever comes"),
-            "tree": ("hoeffding_adaptive_tree", "renews its branches by itself"),
-        }
-    elif truth.task == "binary":
-        roster = {
-            "lr": ("logistic_regression", "slow to learn, accurate while the world is stable"),
-            "lr-fast": (
-                "logistic_regression_fast",
-                "the same, learning ten times faster: for a moving world",
-            ),
-            "tree": ("hoeffding_adaptive_tree", "sees what a line cannot; dearer"),
-        }
-    else:
-        roster = {
-            "lr": ("one_vs_rest", "one logistic regression for each class"),
-            "lr-fast": ("one_vs_rest_fast", "the same, learning ten times faster: for a moving world"),
-            "tree": ("hoeffding_adaptive_tree", "sees what a line cannot; dearer"),
-        }
-    if width > WIDE:
-        roster.pop("tree")
+def _models(task: Task, width: int) -> list[str]:
     lines = ["# The roster: all learn from every label; one answers, until another has proved better."]
-    for slot, (recipe, why) in roster.items():
-        lines += [f"[models.{slot}]", f"recipe = {toml.value(recipe)}  # {why}"]
-    if width > WIDE:
-        lines.append(f"# Trees are left out: with {width} features they are slow.")
+    for slot, (recipe, widest, why) in ROSTERS[task].items():
+        off = "" if width <= widest else "# "
+        cost = f"; slow with {width} features" if off else ""
+        lines += [f"{off}[models.{slot}]", f"{off}recipe = {toml.value(recipe)}  # {why}{cost}"]
     return lines
 
 
 def _rules(truth: Truth, columns: list[Column]) -> list[str]:
-    example, then = _example(columns), "0" if truth.task == "regression" else ""
-    if truth.classes:
-        then = toml.value(min(truth.classes, key=lambda c: truth.classes[c]))
-    elif truth.task == "regression":
-        then = "0.0"
+    then: Any = min(truth.classes, key=lambda c: truth.classes[c]) if truth.classes else 0.0
     lines = [
         "# Rules answer until the models are warm, when these fail, and in fallback: the first that holds.",
         "# [rules.example]",
-        f"# when = {toml.value(example)}",
-        f"# then = {then}",
+        f"# when = {toml.value(_example(columns))}",
+        f"# then = {toml.value(then)}",
+        "",
     ]
-    if truth.task == "regression":
-        by = next((c for c in columns if c.kind == "time" and c.has_clock), None)
-        cycle = next((c for c in columns if _CYCLE.search(c.name) and c.kind in ("integer", "text")), None)
-        if by or cycle:
-            what = {"hour_of": by.name} if by else {"by": [cycle.name]} if cycle else {}
-            lines += [
-                "[rules.usual]",
-                'recipe = "mean_by"  # the mean of such hours',
-                f"parameters = {toml.inline(what)}",
-            ]
-        return [*lines, "[rules.prior]", 'recipe = "mean"  # the mean of the labels']
-    return [*lines, "[rules.prior]", 'recipe = "class_frequencies"  # how often each class came lately']
+    if truth.task != "regression":
+        return [*lines, "[rules.prior]", 'recipe = "class_frequencies"  # how often each class came lately']
+    for column in columns:
+        if column.kind == "time" and column.has_clock:
+            by: dict[str, Any] = {"hour_of": column.name}
+        elif column.kind in ("integer", "text") and _CYCLE.search(column.name):
+            by = {"by": [column.name]}
+        else:
+            continue
+        lines += ["[rules.usual]", 'recipe = "mean_by"  # the mean label of such hours or days']
+        lines += [f"parameters = {toml.inline(by)}", ""]
+        break
+    return [*lines, "[rules.prior]", 'recipe = "mean"  # the mean of the labels']
 
 
 def _example(columns: list[Column]) -> str:
     for column in columns:
         if column.kind in ("integer", "number") and column.highest > column.lowest:
-            return f"{_operand(column.name)} > {_number(column.highest)}"
+            return f"{_operand(column.name)} > {shown(column.highest)}"
     column = columns[0]
     if column.kind == "text":
-        return f"{_operand(column.name)} == {_text(column.values[0][0])}"
+        return f"{_operand(column.name)} == {quoted(column.values[0][0])}"
     return _operand(column.name) if column.kind == "boolean" else "true"
 
 
 def _operand(name: str) -> str:
-    return name if name.isidentifier() else f"`{name}`"
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
 
 
 def _drift() -> list[str]:
@@ -464,6 +453,14 @@ def _drift() -> list[str]:
     ]
 
 
+def _columns(wishes: Wishes, left_out: list[tuple[str, str]]) -> list[str]:
+    own = {"label": wishes.label, "timestamp": wishes.timestamp, "key": wishes.key}
+    lines = ["[columns]", "# Of data files, for `meander replay` and `meander produce`."]
+    lines += [f"{name} = {toml.value(column)}" for name, column in own.items() if column]
+    ids = [column for column, why in left_out if why == AN_ID]
+    return [*lines, *(f"# id = {toml.value(column)}" for column in ids[:1])]
+
+
 def _surroundings() -> Iterator[str]:
     for section, struct in (("kafka", Kafka), ("snapshots", Snapshots), ("web", Web)):
         yield ""
@@ -471,38 +468,11 @@ def _surroundings() -> Iterator[str]:
         yield from toml.defaults(struct)
 
 
-def percent(share: float) -> str:
-    """Return a share as people say it.
-
-    >>> percent(0.42481), percent(0.0012), percent(0.00001), percent(0.9999)
-    ('42%', '0.12%', 'under 0.01%', '99.99%')
-    """
-    if 0 < share < 0.0001:
-        return "under 0.01%"
-    digits = 0 if 0.1 <= share <= 0.9 or share in (0.0, 1.0) else 2
-    return f"{100 * share:.{digits}f}%".replace(".00%", "%")
-
-
-def _span(column: Column) -> str:
-    return f"{_number(column.lowest)} to {_number(column.highest)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
-
-
 def _name(value: ClassName) -> str:
     return (
         toml.value(value)
         if isinstance(value, bool)
-        else _text(str(value))
+        else quoted(str(value))
         if isinstance(value, str)
         else str(value)
     )
-
-
-def _text(value: Any) -> str:
-    """Return a text as it may stand in a comment: on one line, quoted where it would mislead."""
-    text = str(value)
-    shown = text if len(text) <= 40 else text[:37] + "..."
-    return shown if re.fullmatch(r"[\w./-]+", shown) else toml.value(shown)

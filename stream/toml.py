@@ -1,4 +1,4 @@
-"""Writes TOML: values, tables on one line, and a struct's defaults as comments. (Reading is `tomllib`.)"""
+"""Writes TOML: values, tables on one line, and a struct's defaults as comments; `tomllib` reads it."""
 
 import json
 import re
@@ -31,10 +31,11 @@ def inline(table: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{key(name)} = {value(plain)}" for name, plain in table.items()) + " }"
 
 
-def document(tables: Mapping[str, Any], inside: str = "") -> Iterable[str]:
-    """Yield the lines of a document; tables of tables get headings, None is left out.
+def document(tables: Mapping[str, Any]) -> Iterable[str]:
+    r"""Yield the lines of a document; tables of tables get headings, None is left out.
 
-    >>> print("\\n".join(document({"name": "x", "drift": {"alpha": 0.05, "no": None}, "models": {"a": {"b": 1}}})))
+    >>> tables = {"name": "x", "drift": {"alpha": 0.05, "no": None}, "models": {"a": {"b": 1}}}
+    >>> print("\n".join(document(tables)))
     name = "x"
     <BLANKLINE>
     [drift]
