@@ -25,6 +25,7 @@ def open_log(settings: Settings) -> KafkaLog:
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
     check_topics(settings)
+    settings.folder.mkdir(parents=True, exist_ok=True)
     app = build_app(settings)
     app.finalize()
     # never above INFO: Faust then drives a spinner through the root logger at DEBUG (28 us an event)

@@ -23,8 +23,8 @@ from stream.adapters.lane import (
     LaneProducer,
     LaneScheduler,
     LaneSchema,
+    Outbox,
     Row,
-    Sent,
     check_hooks,
 )
 from stream.messages import Output, Record, Source
@@ -39,12 +39,11 @@ MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead 
 
 
 class Partition:
-    """One partition's processor, and what of its outputs is on its way."""
+    """One partition's processor, and where its outputs go."""
 
-    def __init__(self, processor: Processor, ends: dict[str, int]) -> None:
-        self.processor = processor
+    def __init__(self, processor: Processor, ends: dict[str, int], outbox: Outbox) -> None:
+        self.processor, self.outbox = processor, outbox
         self.ends = ends  # next offset of each output topic, as far as acknowledged
-        self.sent: list[Sent] = []
         self.saved: dict[str, int] = {}  # positions in the last snapshot
 
 
@@ -116,19 +115,17 @@ class Lane:
         rows: dict[str, list[Row]] = {}
         for output in outputs:
             value, headers = encode(output)
-            rows.setdefault(output.topic, []).append((output.timestamp, output.key, value, headers))
-        producer = cast(LaneProducer, self.app.producer)
-        number = partition.processor.partition
-        for topic, found in rows.items():
-            for sent in await producer.send_rows(self._topics[topic], number, found):
-                sent.future.add_done_callback(self._sent)
-                partition.sent.append(Sent(topic, sent.future, sent.records))
+            row = (output.timestamp, output.key, value, headers)
+            topic = rows.get(output.topic)
+            if topic is None:
+                rows[output.topic] = [row]
+            else:
+                topic.append(row)
+        await partition.outbox.put(rows)
 
-    def _sent(self, future: "asyncio.Future[Any]") -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            log.error("send.failed error=%s", error)
-            self._crash = asyncio.ensure_future(self.app.crash(error))
+    def _failed(self, error: BaseException) -> None:
+        log.error("send.failed error=%s", error)
+        self._crash = asyncio.ensure_future(self.app.crash(error))
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -146,20 +143,23 @@ class Lane:
         Runs on every rebalance, while heartbeats go on and nothing is delivered yet.
         """
         async with self._saving, self._lock:
+            for partition in self.partitions.values():
+                partition.outbox.close()
             self.partitions.clear()
             self.generation = self.app.consumer_generation_id
             events = self.settings.topic(Source.EVENTS.value)
             numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
             for number in numbers:
                 self.store.lock(number)
-                partition, unsent = await asyncio.to_thread(self._restore, number)
-                self.partitions[number] = partition
+                processor, ends, unsent = await asyncio.to_thread(self._restore, number)
+                outbox = Outbox(cast(LaneProducer, self.app.producer), self._topics, number, self._failed)
+                partition = self.partitions[number] = Partition(processor, ends, outbox)
                 await self._send(partition, unsent)
             self.history.close()
             self.ready = True
         log.info("partitions.restored %s", numbers)
 
-    def _restore(self, number: int) -> tuple[Partition, list[Output]]:
+    def _restore(self, number: int) -> tuple[Processor, dict[str, int], list[Output]]:
         definition = self.settings.definition
         processor, starts = Processor(definition, number), {}
         for data in self.store.load(number):
@@ -183,7 +183,7 @@ class Lane:
         log.info(
             "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
         )
-        return Partition(processor, tail.ends), unsent
+        return processor, tail.ends, unsent
 
     async def save(self) -> None:
         """Take a snapshot of every partition that moved: outputs acknowledged, durable, then committed."""
@@ -196,10 +196,8 @@ class Lane:
         async with self._lock:
             positions = dict(partition.processor.next)
             data = partition.processor.snapshot(outputs=partition.ends, generation=self.generation)
-            waiting, partition.sent = partition.sent, []
-        for sent in waiting:
-            metadata = await sent.future
-            partition.ends[sent.topic] = max(partition.ends[sent.topic], metadata.offset + sent.records)
+            settled = await partition.outbox.settle()
+        partition.ends.update(await settled)
         await asyncio.to_thread(self.store.save, number, data)
         partition.saved = positions
         consumer = cast(LaneConsumer, self.app.consumer)
@@ -210,7 +208,8 @@ class Lane:
         self.ready = False
         await self.save()
         async with self._lock:
-            for number in self.partitions:
+            for number, partition in self.partitions.items():
+                partition.outbox.close()
                 self.store.unlock(number)
             self.partitions.clear()
 
@@ -265,15 +264,16 @@ def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> Meand
         ConsumerScheduler=LaneScheduler,
         agent_supervisor="mode.CrashingSupervisor",
         store="memory://",
+        datadir=str(settings.folder / "faust"),
         stream_buffer_maxsize=8,
         broker_max_poll_records=10_000,
         broker_session_timeout=session,
         broker_heartbeat_interval=min(3.0, session / 4),
         broker_request_timeout=max(60.0, session),
         broker_commit_interval=3600,
-        consumer_max_fetch_size=1 << 20,
+        consumer_max_fetch_size=2 << 20,
         consumer_auto_offset_reset="earliest",
-        producer_max_batch_size=256 << 10,
+        producer_max_batch_size=768 << 10,
         producer_max_request_size=MAX_OUTPUT,
         producer_request_timeout=60.0,
         topic_allow_declare=False,
@@ -295,7 +295,7 @@ def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> Meand
         async for event in stream.events():
             await lane.handle(event.value, event.message.generation_id)
 
-    @app.timer(every)
+    @app.timer(every)  # type: ignore[untyped-decorator]
     async def save() -> None:
         await lane.save()
 

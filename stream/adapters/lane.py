@@ -8,7 +8,8 @@ start when a new version has moved them.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import aiokafka
@@ -21,9 +22,14 @@ from faust.types import TP
 from learners.errors import MeanderError
 
 BATCH_SIZE = 1000  # records in one event at most
+FETCH_WAIT_MS = 20  # how long a fetch waits at the broker for a first byte
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]  # timestamp, key, value, headers
 
+Settled = asyncio.Future[dict[str, int]]  # next offsets by topic, once acknowledged
+
 HOOKS: tuple[tuple[type, str], ...] = (
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
+    (driver.Consumer, "_new_consumer_thread"),
     (driver.Consumer, "_commit"),
     (driver.Consumer, "seek_to_committed"),
     (driver.Consumer, "seek_wait"),
@@ -50,6 +56,8 @@ def check_hooks() -> None:
                 f"{owner.__module__}.{owner.__name__}.{name} is gone: faust-streaming {faust.__version__} or "
                 f"aiokafka {aiokafka.__version__} moved it. Install the versions named in pyproject.toml."
             )
+    if "_fetch_max_wait_ms" not in inspect.getsource(aiokafka.AIOKafkaConsumer.__init__):
+        raise MeanderError(f"aiokafka {aiokafka.__version__} has renamed AIOKafkaConsumer._fetch_max_wait_ms")
 
 
 class Batch(list[Any]):
@@ -103,8 +111,24 @@ class LaneSchema(faust.Schema[Any, Any]):
         return message.value
 
 
+class LaneThread(driver.AIOKafkaConsumerThread):
+    """Fetches with a short wait.
+
+    aiokafka has one fetch under way to a broker. While events are being processed it asks for the other
+    topics alone, and where these are silent Faust's fixed wait of 1.5 s holds the events up.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
 class LaneConsumer(driver.Consumer):
     """Starts where the restored state stands, and commits only when told."""
+
+    def _new_consumer_thread(self) -> LaneThread:
+        return LaneThread(self, loop=self.loop, beacon=self.beacon)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Do nothing: a full queue makes the drain loop wait, which is all the back-pressure needed.
@@ -166,6 +190,81 @@ class LaneProducer(driver.Producer):
         if builder.record_count():
             await ship()
         return sent
+
+
+class Outbox:
+    """Sends the outputs of one partition in order, in the background.
+
+    aiokafka holds one batch of a partition on its way and one waiting: whoever sends a third waits for
+    the broker. Here that is this object's own task, not the one that predicts and learns.
+
+    Parameters
+    ----------
+    producer
+        Faust's.
+    topics
+        Output topics by short name.
+    partition
+        The partition number, the same in all of them.
+    failed
+        Called with the error when something cannot be sent.
+    """
+
+    WAITING = 8  # batches of inputs whose outputs may wait here; then processing waits as well
+
+    def __init__(
+        self,
+        producer: LaneProducer,
+        topics: Mapping[str, str],
+        partition: int,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._producer, self._topics, self._partition, self._failed = producer, topics, partition, failed
+        self._queue: asyncio.Queue[dict[str, list[Row]] | Settled] = asyncio.Queue(self.WAITING)
+        self._sent: list[Sent] = []
+        self._settling: asyncio.Task[None] | None = None
+        self._task = asyncio.create_task(self._run())
+
+    async def put(self, rows: dict[str, list[Row]]) -> None:
+        """Take rows by topic; waits when too many are on their way."""
+        await self._queue.put(rows)
+
+    async def settle(self) -> Settled:
+        """Return what becomes, once all that was put before is acknowledged, the topics' next offsets."""
+        settled: Settled = asyncio.get_running_loop().create_future()
+        await self._queue.put(settled)
+        return settled
+
+    def close(self) -> None:
+        """Stop sending."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                item = await self._queue.get()
+                if isinstance(item, asyncio.Future):
+                    sent, self._sent = self._sent, []
+                    self._settling = asyncio.create_task(self._acknowledged(sent, item))
+                    continue
+                for topic, rows in item.items():
+                    self._sent += [
+                        sent._replace(topic=topic)
+                        for sent in await self._producer.send_rows(self._topics[topic], self._partition, rows)
+                    ]
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
+            self._failed(error)
+
+    async def _acknowledged(self, sent: list[Sent], settled: Settled) -> None:
+        ends: dict[str, int] = {}
+        try:
+            for topic, future, records in sent:
+                ends[topic] = (await future).offset + records
+        except Exception as error:  # noqa: BLE001  told to whoever waits, and to the worker
+            settled.set_exception(error)
+            self._failed(error)
+        else:
+            settled.set_result(ends)
 
 
 class LaneTransport(driver.Transport):

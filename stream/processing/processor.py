@@ -106,7 +106,7 @@ class Processor:
         for member, error in asked.broken:
             self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
         if event.label is not UNSET:
-            self._label_inside(record, example, event.label, outputs)
+            self._label_inside(record, example, event.label, source, outputs)
         else:
             early = serve.take_early(event.id)
             serve.wait(example)
@@ -114,7 +114,9 @@ class Processor:
                 self._apply_label(record, early, example.timestamp, outputs)
         serve.expire()
 
-    def _label_inside(self, record: Record, example: Example, label: Any, outputs: list[Output]) -> None:
+    def _label_inside(
+        self, record: Record, example: Example, label: Any, position: str, outputs: list[Output]
+    ) -> None:
         try:
             example.label = self.serve.label_of(label)
         except RefusalError as refusal:
@@ -123,7 +125,7 @@ class Processor:
             self.serve.wait(example)  # a right label may still come on the labels topic
             return
         self.serve.remember(example.id)
-        self._learn(record, example, outputs)
+        self._learn(record, example, position, outputs)
 
     def _label(self, record: Record, outputs: list[Output]) -> None:
         self.books.labels += 1
@@ -144,9 +146,9 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         if example is not None:
-            self._learn(record, example, outputs)
+            self._learn(record, example, position_of(record), outputs)
 
-    def _learn(self, record: Record, example: Example, outputs: list[Output]) -> None:
+    def _learn(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
         learn, serve = self.learn, self.serve
         if self._observer is not None:
             by_number = learn.roster.by_number
@@ -160,7 +162,7 @@ class Processor:
         else:
             self.books.learned += 1
         lag = serve.predicted - example.ordinal - 1
-        transitions = learn.learn(example, lag, serve.watermark, position_of(record))
+        transitions = learn.learn(example, lag, serve.watermark, position)
         if transitions:
             self._emit(outputs, record, transitions)
 

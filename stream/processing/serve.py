@@ -20,7 +20,6 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.FALLBACK: ("fallback",),
 }
 _SILENT = ("champion_silent",)
-GONE, DONE = 0, 1  # what is remembered of an id: its wait was ended, or its label came
 
 
 class EarlyLabel(Struct, gc=False):
@@ -53,6 +52,7 @@ class Serve:
     def __init__(self, definition: Definition, contract: Contract, task: Task, books: Books) -> None:
         self._contract, self._task, self.books = contract, task, books
         self._label = definition.label
+        self._remember_ids = definition.label.remember_ids
         self._ttl = parse_duration(definition.label.ttl, "label.ttl")
         default = definition.label.default
         if default is None:
@@ -60,7 +60,8 @@ class Serve:
         self._default = default
         self.pending: OrderedDict[str, Example] = OrderedDict()
         self.early: OrderedDict[str, EarlyLabel] = OrderedDict()
-        self._ids: dict[str, int] = {}
+        self._ids: set[str] = set()
+        self._gone: set[str] = set()  # of these, the ones whose wait was ended before a label came
         self._order: deque[str] = deque()
         self.watermark = -(2**62)
         self.predicted = 0
@@ -143,20 +144,22 @@ class Serve:
         return count
 
     def _give_up(self, identifier: str, _: Example) -> None:
-        self.remember(identifier, GONE)
+        self.remember(identifier)
+        self._gone.add(identifier)
         self.books.expired += 1
 
     def _unmatched(self, _: EarlyLabel) -> None:
         self.books.early -= 1
         self.books.unmatched += 1
 
-    def remember(self, identifier: str, what: int = DONE) -> None:
-        """Know this id from here on, until that many others have come."""
-        if identifier not in self._ids:
-            self._order.append(identifier)
-        self._ids[identifier] = what
-        if len(self._order) > self._label.remember_ids:
-            del self._ids[self._order.popleft()]
+    def remember(self, identifier: str) -> None:
+        """Know this id, which is not known yet, until that many others have come."""
+        self._order.append(identifier)
+        self._ids.add(identifier)
+        if len(self._order) > self._remember_ids:
+            oldest = self._order.popleft()
+            self._ids.discard(oldest)
+            self._gone.discard(oldest)
 
     def label_of(self, value: Any) -> Any:
         """Return a label in the form estimators learn; raises `RefusalError`."""
@@ -188,13 +191,9 @@ class Serve:
                 return None
             example.label = truth
             return example
-        known = self._ids.get(label.id)
-        if known is not None:
-            if known == DONE:
-                books.duplicate_label += 1
-            else:
-                books.late += 1
-        elif label.id in self.early:
+        if label.id in self._gone:
+            books.late += 1
+        elif label.id in self._ids or label.id in self.early:
             books.duplicate_label += 1
         else:
             self._keep_early(label, max(time, self.watermark) + self._ttl)
@@ -219,7 +218,8 @@ class Serve:
             _State(
                 pending=list(self.pending.values()),
                 early=list(self.early.items()),
-                ids=[(i, self._ids[i]) for i in self._order],
+                ids=list(self._order),
+                gone=list(self._gone),
                 watermark=self.watermark,
                 predicted=self.predicted,
                 books=self.books,
@@ -231,8 +231,7 @@ class Serve:
         state = _decoder.decode(data)
         self.pending = OrderedDict((e.id, e) for e in state.pending)
         self.early = OrderedDict(state.early)
-        self._ids = dict(state.ids)
-        self._order = deque(i for i, _ in state.ids)
+        self._order, self._ids, self._gone = deque(state.ids), set(state.ids), set(state.gone)
         self.watermark, self.predicted = state.watermark, state.predicted
         for field in state.books.__struct_fields__:
             setattr(self.books, field, getattr(state.books, field))
@@ -241,7 +240,8 @@ class Serve:
 class _State(Struct):
     pending: list[Example]
     early: list[tuple[str, EarlyLabel]]
-    ids: list[tuple[str, int]]
+    ids: list[str]
+    gone: list[str]
     watermark: int
     predicted: int
     books: Books
