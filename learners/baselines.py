@@ -34,10 +34,10 @@ class ClassFrequencies(base.Classifier):
     {False: 0.25, True: 0.75}
     """
 
-    def __init__(self, window: int = 1000, classes: tuple[Any, ...] = ()) -> None:
+    def __init__(self, window: int = 1000, classes: tuple[Any, ...] | None = None) -> None:
         self.window, self.classes = window, classes
         self._labels: deque[Any] = deque()
-        self._counts: dict[Any, int] = dict.fromkeys(classes, 0)
+        self._counts: dict[Any, int] = dict.fromkeys(classes or (), 0)
 
     @property
     def _multiclass(self) -> bool:
@@ -50,7 +50,7 @@ class ClassFrequencies(base.Classifier):
         if len(self._labels) > self.window:
             old = self._labels.popleft()
             self._counts[old] -= 1
-            if not self._counts[old] and old not in self.classes:
+            if not self._counts[old] and old not in (self.classes or ()):
                 del self._counts[old]
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
@@ -58,8 +58,12 @@ class ClassFrequencies(base.Classifier):
         n = len(self._labels)
         if not n:
             return {}
-        even, total = 1.0 / len(self._counts), n + 1.0
-        return {label: (count + even) / total for label, count in self._counts.items()}
+        counts, total = self._counts, n + 1.0
+        if len(counts) == 2:  # written out: a comprehension costs as much again
+            (a, k), (b, m) = counts.items()
+            return {a: (k + 0.5) / total, b: (m + 0.5) / total}
+        even = 1.0 / len(counts)
+        return {label: (count + even) / total for label, count in counts.items()}
 
 
 class Majority(base.Classifier):
@@ -79,9 +83,9 @@ class Majority(base.Classifier):
     'b'
     """
 
-    def __init__(self, classes: tuple[Any, ...] = ()) -> None:
+    def __init__(self, classes: tuple[Any, ...] | None = None) -> None:
         self.classes = classes
-        self._counts: dict[Any, int] = dict.fromkeys(classes, 0)
+        self._counts: dict[Any, int] = dict.fromkeys(classes or (), 0)
         self._n = 0
 
     @property
@@ -114,9 +118,9 @@ class NoChange(base.Classifier):
     {False: 0.0, True: 1.0}
     """
 
-    def __init__(self, classes: tuple[Any, ...] = ()) -> None:
+    def __init__(self, classes: tuple[Any, ...] | None = None) -> None:
         self.classes = classes
-        self._seen: dict[Any, float] = dict.fromkeys(classes, 0.0)
+        self._seen: dict[Any, float] = dict.fromkeys(classes or (), 0.0)
         self._last: Any = None
 
     @property
@@ -182,7 +186,11 @@ class MeanBy(base.Regressor):
     """
 
     def __init__(
-        self, by: tuple[str, ...] = (), hour_of: str | None = None, window: int = 0, limit: int = 10_000
+        self,
+        by: tuple[str, ...] | None = None,
+        hour_of: str | None = None,
+        window: int = 0,
+        limit: int = 10_000,
     ) -> None:
         self.by, self.hour_of, self.window, self.limit = by, hour_of, window, limit
         self._means: dict[tuple[Any, ...], tuple[int, float]] = {}
@@ -208,7 +216,7 @@ class MeanBy(base.Regressor):
         return mean if n else None
 
     def _key(self, x: dict[Any, Any]) -> tuple[Any, ...]:
-        key = tuple(x.get(name) for name in self.by)
+        key = tuple(x.get(name) for name in self.by or ())
         if self.hour_of is None:
             return key
         value = x.get(self.hour_of)

@@ -1,8 +1,8 @@
 """What stands in front of a model: River transformers that turn declared features into its columns.
 
-Nothing stands in front where nothing is needed: trees take numbers and declared categories as they
-are, and a linear model over numbers gets a `StandardScaler` and nothing else. Columns do not depend
-on the process (no salted hashes) and their number is bounded whatever the stream brings.
+Nothing stands in front where nothing is needed: trees take numbers as they are, and a linear model
+over numbers gets a `StandardScaler` and nothing else. Columns do not depend on the process (no
+salted hashes), and their number is bounded whatever the stream brings.
 """
 
 import math
@@ -21,7 +21,7 @@ NUMBERS = ("number", "integer", "boolean")
 HASHED_COLUMNS = 4096  # for undeclared categories and words, in linear models and naive Bayes
 TREE_WORD_COLUMNS = 32  # for words, in trees: each column is a statistic in each leaf
 KNOWN_CATEGORIES = 256  # values of an undeclared category that a tree or naive Bayes tells apart
-OTHER = "(other)"
+OTHER, OTHER_CODE = "(other)", -1
 HASH_SEED = 1  # part of the column names, so it never follows the definition's seed
 CLIP = 3.0  # standard deviations
 
@@ -285,11 +285,13 @@ class Columns(base.Transformer):
 
 
 class Plain(base.Transformer):
-    """Keeps numbers and categories as they are, and makes few columns of texts and times.
+    """Keeps numbers as they are, and makes few columns of categories, texts and times.
 
-    For trees a text becomes 32 columns of word counts and a time the numbers hour, weekday and
-    month. For naive Bayes each word is a column of 4,096 whose value is text, and so are the parts of
-    a time. Of a category without declared values the first 256 seen are told apart.
+    For trees a category becomes a code (a small integer, declared as nominal to the tree: River's trees keep
+    sets of values, and a set of text has a salted order), a text 32 columns of word counts, and a time
+    the numbers hour, weekday and month. For naive Bayes each word is a column of 4,096 whose value
+    is text, and so are the parts of a time. Of a category without declared values the first 256 seen
+    are told apart.
 
     Parameters
     ----------
@@ -303,13 +305,19 @@ class Plain(base.Transformer):
     >>> plain = Plain({"at": Feature(type="time"), "amount": Feature()})
     >>> plain.transform_one({"at": "2024-05-01T18:30:00", "amount": 2.0})
     {'amount': 2.0, 'at hour': 18, 'at weekday': 2, 'at month': 5}
+    >>> plain = Plain({"country": Feature(type="category", categories=("CH", "DE"))})
+    >>> plain.transform_one({"country": "DE"})
+    {'country': 1}
     """
 
     def __init__(self, features: Mapping[str, Feature], form: str = "tree") -> None:
         self.features, self.form = features, form
-        self._known: dict[str, set[str]] = {
-            name: set() for name, f in features.items() if f.type == "category" and f.categories is None
+        self._codes: dict[str, dict[str, int]] = {
+            name: {value: i for i, value in enumerate(f.categories or ())}
+            for name, f in features.items()
+            if f.type == "category"
         }
+        self._free = tuple(name for name in self._codes if features[name].categories is None)
         self._texts = tuple(name for name, f in features.items() if f.type == "text")
         self._times = tuple(name for name, f in features.items() if f.type == "time")
         self._as_text = form == "bayes"
@@ -322,18 +330,21 @@ class Plain(base.Transformer):
 
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Note new categories while there is room."""
-        for name, known in self._known.items():
-            value = x.get(name)
-            if value is not None and len(known) < KNOWN_CATEGORIES:
-                known.add(value)
+        for name in self._free:
+            value, codes = x.get(name), self._codes[name]
+            if value is not None and value not in codes and len(codes) < KNOWN_CATEGORIES:
+                codes[value] = len(codes)
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """Return the columns of what is there."""
         columns = x.copy()
-        for name, known in self._known.items():
+        for name, codes in self._codes.items():
             value = x.get(name)
-            if value is not None and value not in known:
-                columns[name] = OTHER
+            if value is not None:
+                if not self._as_text:
+                    columns[name] = codes.get(value, OTHER_CODE)
+                elif value not in codes:
+                    columns[name] = OTHER
         for name in self._times:
             at = moment(value) if (value := columns.pop(name, None)) is not None else None
             if at is not None:
@@ -378,6 +389,11 @@ def numbers_only(definition: Definition) -> bool:
     return all(f.type in NUMBERS for f in definition.features.values())
 
 
+def nominal(definition: Definition) -> list[str]:
+    """Return the features whose columns trees must not take for numbers."""
+    return [name for name, f in definition.features.items() if f.type == "category"]
+
+
 def prepare(
     definition: Definition,
     model: base.Estimator,
@@ -393,7 +409,7 @@ def prepare(
     model
         A River classifier or regressor.
     form
-        ``linear`` (numeric columns), ``tree`` (numbers and text), ``bayes`` (the same, times as text).
+        ``linear`` (numeric columns), ``tree`` (numbers and codes), ``bayes`` (numbers and text).
     scaler
         For ``linear``: what the numbers go through. Default: `StandardScaler`.
 
@@ -424,6 +440,6 @@ def prepare(
             steps.append(Columns(others))
         else:
             steps.append(compose.TransformerUnion(Only(*numbers) | scaler, Columns(others)))
-    elif any(f.type != "category" or f.categories is None for f in others.values()):
+    elif others:
         steps.append(Plain(others, form))
     return compose.Pipeline(*steps, model) if steps else model
