@@ -57,7 +57,7 @@ class Member:
     def bind(self, method: str) -> None:
         """Find the shortest way to the estimator's predictions (of this method) and learning."""
         self.predict = predictor(self.estimator, method)
-        self.learn = learner(self.estimator) if self.learns else None
+        self.learn = learner(self.estimator)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__ if name not in ("predict", "learn")}
@@ -98,6 +98,8 @@ class Roster:
     ----------
     members, panel
         The champion first, then challengers, then rules; and their numbers.
+    learners
+        Those of the members that learn.
     served_by
         How predictions name each of them when it answers; the last is for the default.
     """
@@ -125,6 +127,7 @@ class Roster:
             member.bind(self.task.method)
         self.panel = tuple(m.number for m in self.members)
         self.by_number = {m.number: m for m in self.members}
+        self.learners = tuple(m for m in self.members if m.learns)
         self.first_rule = 1 + len(self.challengers)
         servers = [f"rule:{m.slot}" if m.is_rule else f"champion:{m.slot}" for m in self.members]
         self.served_by = (*servers, "default")

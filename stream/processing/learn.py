@@ -187,14 +187,12 @@ class Learn:
 
     def _teach(self, x: dict[str, Any], label: Any) -> list[tuple[Member, str]]:
         failed = []
-        for member in self.roster.members:
-            if member.learn is not None:
-                try:
-                    member.learn(x, label)
-                except Exception as error:  # noqa: BLE001  one member's trouble is not the others'
-                    failed.append((member, f"{type(error).__name__}: {error}"))
-                else:
-                    member.learned += 1
+        for member in self.roster.learners:
+            try:
+                member.learn(x, label)
+                member.learned += 1
+            except Exception as error:  # noqa: BLE001  one member's trouble is not the others'
+                failed.append((member, f"{type(error).__name__}: {error}"))
         return failed
 
     def _decision_of(self, command: Command) -> Decision:

@@ -90,21 +90,21 @@ class Processor:
         event = decoded.event
         if event.label is not UNSET:
             books.labels += 1
-        if serve.knows(event.id):
+        if event.id in serve.known or event.id in serve.pending:
             books.duplicate += 1
             if event.label is not UNSET:
                 books.duplicate_label += 1
             return
         prediction, example, asked = serve.answer(record, decoded, learn.roster)
         source = f"events:{record.partition}:{record.offset}"
-        outputs.append(
-            Output("predictions", prediction, record.key, record.timestamp, source, self._inputs_of(EVENTS))
-        )
+        inputs = self._inputs.get(EVENTS) or self._inputs_of(EVENTS)
+        outputs.append(Output("predictions", prediction, record.key, record.timestamp, source, inputs))
         if decoded.violations:
             sentence = "; ".join(f"{name} {problem}" for name, problem in decoded.violations.items())
             self._refuse(outputs, record, RefusalError(Reason.CONTRACT, sentence[:1000]))
-        for member, error in asked.broken:
-            self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
+        if asked.broken:
+            for member, error in asked.broken:
+                self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
         if event.label is not UNSET:
             self._label_inside(record, example, event.label, source, outputs)
         else:
@@ -112,7 +112,8 @@ class Processor:
             serve.wait(example)
             if early is not None:
                 self._apply_label(record, early, example.timestamp, outputs)
-        serve.expire()
+        if serve.pending or serve.early:
+            serve.expire()
 
     def _label_inside(
         self, record: Record, example: Example, label: Any, position: str, outputs: list[Output]

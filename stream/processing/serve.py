@@ -45,6 +45,8 @@ class Serve:
         Predictions that wait for a label, by id, oldest first.
     watermark
         The latest event time seen, milliseconds.
+    known
+        Ids of the last events that no longer wait: their labels came, or their time was over.
     predicted
         Events answered so far.
     """
@@ -60,15 +62,11 @@ class Serve:
         self._default = default
         self.pending: OrderedDict[str, Example] = OrderedDict()
         self.early: OrderedDict[str, EarlyLabel] = OrderedDict()
-        self._ids: set[str] = set()
+        self.known: set[str] = set()
         self._gone: set[str] = set()  # of these, the ones whose wait was ended before a label came
         self._order: deque[str] = deque()
         self.watermark = -(2**62)
         self.predicted = 0
-
-    def knows(self, identifier: str) -> bool:
-        """Whether an event of this id was answered before."""
-        return identifier in self._ids or identifier in self.pending
 
     def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
         """Answer an event: by the champion, a rule or the default, in this order of right."""
@@ -155,10 +153,10 @@ class Serve:
     def remember(self, identifier: str) -> None:
         """Know this id, which is not known yet, until that many others have come."""
         self._order.append(identifier)
-        self._ids.add(identifier)
+        self.known.add(identifier)
         if len(self._order) > self._remember_ids:
             oldest = self._order.popleft()
-            self._ids.discard(oldest)
+            self.known.discard(oldest)
             self._gone.discard(oldest)
 
     def label_of(self, value: Any) -> Any:
@@ -193,7 +191,7 @@ class Serve:
             return example
         if label.id in self._gone:
             books.late += 1
-        elif label.id in self._ids or label.id in self.early:
+        elif label.id in self.known or label.id in self.early:
             books.duplicate_label += 1
         else:
             self._keep_early(label, max(time, self.watermark) + self._ttl)
@@ -231,7 +229,7 @@ class Serve:
         state = _decoder.decode(data)
         self.pending = OrderedDict((e.id, e) for e in state.pending)
         self.early = OrderedDict(state.early)
-        self._order, self._ids, self._gone = deque(state.ids), set(state.ids), set(state.gone)
+        self._order, self.known, self._gone = deque(state.ids), set(state.ids), set(state.gone)
         self.watermark, self.predicted = state.watermark, state.predicted
         for field in state.books.__struct_fields__:
             setattr(self.books, field, getattr(state.books, field))
