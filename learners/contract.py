@@ -82,7 +82,7 @@ class Contract:
             When it is no declared class, or no finite number in range.
         """
         if self._regression:
-            if isinstance(label, bool) or not isinstance(label, int | float) or not math.isfinite(label):
+            if isinstance(label, bool) or not isinstance(label, int | float) or not _is_finite(label):
                 raise LabelError(f"{_shown(label)} is no finite number")
             if not self._low <= label <= self._high:
                 raise LabelError(f"{_shown(label)} is outside [{self._low}, {self._high}]")
@@ -90,7 +90,7 @@ class Contract:
         try:
             return self._internal[label]
         except (KeyError, TypeError):
-            if self._open and isinstance(label, str | int) and len(str(label)) <= TEXT_LIMIT:
+            if self._open and _is_class(label):
                 return label
             raise LabelError(f"{_shown(label)} is none of {list(self._internal)}") from None
 
@@ -139,7 +139,7 @@ def _problem(value: Any, feature: Feature) -> str | None:
                 return None if len(value) <= 40 else "is no time: longer than 40 characters"
             if isinstance(value, bool) or not isinstance(value, int):
                 return f"{_shown(value)} is no time: use epoch milliseconds or ISO 8601"
-            return None if abs(value) <= TIME_LIMIT else f"{value} is no time: too far away"
+            return None if abs(value) <= TIME_LIMIT else f"{_shown(value)} is no time: too far away"
     if not isinstance(value, str):
         return f"{_shown(value)} is no text"
     if feature.categories is not None and value not in feature.categories:
@@ -150,17 +150,32 @@ def _problem(value: Any, feature: Feature) -> str | None:
 def _number_problem(value: Any, feature: Feature) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{_shown(value)} is no number"
-    if not math.isfinite(value):
+    if not _is_finite(value):
         return f"{value} is not finite"
     whole = feature.type == "integer"
     if whole and value != int(value):
         return f"{value} is no integer"
     low, high = _bounds(feature, INTEGER_LIMIT if whole else NUMBER_LIMIT)
     if value < low:
-        return f"{value} is below the minimum {low}"
-    return f"{value} is above the maximum {high}" if value > high else None
+        return f"{_shown(value)} is below the minimum {low}"
+    return f"{_shown(value)} is above the maximum {high}" if value > high else None
+
+
+def _is_finite(value: float) -> bool:
+    """Whether it is a number in the ordinary sense; an integer may be too large to be made a float."""
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _is_class(label: Any) -> bool:
+    """Whether it may be a class of an open set: text or an integer, neither too large to be kept."""
+    if isinstance(label, str):
+        return len(label) <= TEXT_LIMIT
+    return isinstance(label, int) and abs(label) <= INTEGER_LIMIT
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested as deep as can be, or thousands of digits
+        return f"this {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

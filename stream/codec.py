@@ -19,6 +19,7 @@ from stream.messages import (
     Reason,
     Record,
     Tick,
+    Time,
     Transition,
 )
 
@@ -62,7 +63,7 @@ class Codec:
             [
                 ("id", _Id),
                 ("features", contract.features_type),
-                ("timestamp", int | None, None),
+                ("timestamp", Time | None, None),
                 ("label", Any, UNSET),
                 ("schema", Literal[1], 1),
             ],
@@ -91,7 +92,10 @@ class Codec:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             event: Event = self._slowly(self._event, value)
         _check_id(event.id)
-        return Decoded(event, self._contract.violations(event.features))
+        violations = self._contract.violations(event.features)
+        if not violations:  # what broke the fast way is in no declared feature: leave it behind
+            event.features = msgspec.convert(event.features, self._contract.features_type)
+        return Decoded(event, violations)
 
     def label(self, record: Record) -> LabelRecord:
         """Decode a label; raises `RefusalError`."""
@@ -128,6 +132,7 @@ class Codec:
     def _leniently(decoder: msgspec.json.Decoder[Any], value: bytes, cause: Exception) -> Any:
         try:
             plain = json.loads(value)
+            json.dumps(plain, ensure_ascii=False).encode()  # half a surrogate pair cannot be written again
         except (ValueError, RecursionError):
             raise RefusalError(Reason.UNDECODABLE, f"not JSON in UTF-8: {_short(cause)}") from None
         if isinstance(plain, dict) and isinstance(plain.get("schema", SCHEMA_VERSION), int):

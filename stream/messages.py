@@ -5,18 +5,20 @@ added, and readers ignore what they do not know.
 """
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from learners.contract import TIME_LIMIT
 from learners.lineage import Kind, Transition
 
 __all__ = [
     "Command", "DeadLetter", "Event", "Example", "Kind", "LabelRecord", "Output", "Prediction",
-    "Reason", "Record", "Source", "Tick", "Transition",
+    "Reason", "Record", "Source", "Tick", "Time", "Transition",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+Time = Annotated[int, Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]  # milliseconds since 1970, up to the year 10000
 
 
 class Source(StrEnum):
@@ -59,7 +61,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
 
     id: str
     features: dict[str, Any]
-    timestamp: int | None = None
+    timestamp: Time | None = None
     label: Any = UNSET
     schema: int = SCHEMA_VERSION
 
@@ -83,7 +85,7 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
 
     id: str
     label: Any = UNSET
-    timestamp: int | None = None
+    timestamp: Time | None = None
     unavailable: bool = False
     corrects: bool = False
     schema: int = SCHEMA_VERSION
@@ -114,15 +116,15 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
     verified: bool = False
     reason: str = ""
     override: bool = False
-    issued_at: int | None = None
-    expires_at: int | None = None
+    issued_at: Time | None = None
+    expires_at: Time | None = None
     schema: int = SCHEMA_VERSION
 
 
 class Tick(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="tick"):
     """On ``<name>.control``: event time that passed while inputs were silent, in milliseconds."""
 
-    timestamp: int
+    timestamp: Time
     schema: int = SCHEMA_VERSION
 
 
