@@ -42,7 +42,7 @@ class Size(NamedTuple):
 
 
 WIDE = Size("wide", 1040, 300, 46, 160, 16)
-NARROW = Size("narrow", 312, 220, 38, 70, 9)
+NARROW = Size("narrow", 320, 220, 38, 78, 9)
 
 
 def escape(text: Any, limit: int = 600) -> str:
@@ -140,19 +140,25 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     return [round(i * step, 12) if step < 1 else int(i * step) for i in range(first, last + 1)]
 
 
-def clusters(positions: Sequence[float], gap: float) -> list[tuple[int, int]]:
-    """Group neighbours closer than ``gap``: (first, last) indices.
+def clusters(positions: Sequence[float]) -> list[tuple[int, int]]:
+    """Group the numbers 1, 2, ... at these places so that no two labels overlap: (first, last) indices.
 
-    >>> clusters([0, 0, 5, 90], gap=20)
+    >>> clusters([0, 0, 5, 90])
     [(0, 2), (3, 3)]
     """
     groups: list[tuple[int, int]] = []
+    end = -math.inf
     for i, x in enumerate(positions):
-        if groups and x - positions[groups[-1][0]] < gap:
-            groups[-1] = (groups[-1][0], i)
-        else:
-            groups.append((i, i))
+        first = groups.pop()[0] if groups and x < end else i
+        groups.append((first, i))
+        end = positions[first] + _pill(first, i)[1] + 3
     return groups
+
+
+def _pill(first: int, last: int) -> tuple[str, int]:
+    """Text and width of the label of a group of transitions."""
+    text = str(first + 1) if first == last else f"{first + 1}{NOTHING}{last + 1}"
+    return text, max(18, 7 * len(text) + 8)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -189,7 +195,8 @@ def chart(result: Mapping[str, Any], size: Size) -> str:
         return bottom - size.height * (value - low) / (high - low)
 
     right = size.left + plot_width
-    height = bottom + 64
+    dated = any(stamp >= CLOCK_SINCE for stamp in result["clock"]["timestamps"])
+    height = bottom + (64 if dated else 48)
     parts = [
         f'<svg class="chart {size.name}" viewBox="0 0 {size.width} {height}" role="img" '
         f'aria-label="Windowed {escape(metric.replace("_", " "))} of served answers and members, '
@@ -292,12 +299,11 @@ def _markers(result: Mapping[str, Any], size: Size, x_of: Scale, bottom: int) ->
     xs = [x_of(event) for event in result["transition_events"]]
     kinds = [t["kind"] for t in result["transitions"]]
     parts = []
-    for first, last in clusters(xs, 34):
+    for first, last in clusters(xs):
         tones = {TONES.get(kind, "calm") for kind in kinds[first : last + 1]}
         tone = next(t for t in ("alarm", "warn", "good", "calm") if t in tones)
-        text = str(first + 1) if first == last else f"{first + 1}{NOTHING}{last + 1}"
-        x, width = xs[first], max(18, 7 * len(text) + 8)
-        left = min(max(x - width / 2, 1), size.width - size.right - width / 2)
+        x, (text, width) = xs[first], _pill(first, last)
+        left = x - 9  # grows to the right, where `clusters` keeps room for it
         title = ", ".join(dict.fromkeys(kind.replace("_", " ") for kind in kinds[first : last + 1]))
         parts.append(f'<path class="event {tone}" d="M{x:.1f} 22V{bottom + 24}"/>')
         parts.append(

@@ -26,6 +26,7 @@ from stream.report_chart import (
 )
 
 LISTED = 500  # transitions on the page; report.json has all
+OPEN = 25  # of them shown at once
 
 _COLUMNS = {
     "accuracy": ("Accuracy", "share of answers that were right"),
@@ -311,14 +312,24 @@ def _transitions(result: Mapping[str, Any]) -> str:
             f"<h3>{escape(t['kind'].replace('_', ' ').capitalize())}{slot}</h3>"
             + (f"<p>{escape(t['reason'])}</p>" if t.get("reason") else "")
             + (f'<p class="facts">{facts}</p>' if facts else "")
-            + f'<p class="quiet">after {event:,} events · {when(t["timestamp"])}'
+            + f'<p class="quiet">after {event:,} events · {_time(t["timestamp"])}'
             + f" · {escape(t['position'], 80)}"
             + (f" · {versions}" if versions else "")
             + f"{asked}</p></div></li>"
         )
     more = len(listed) - LISTED
     tail = f'<p class="quiet">… and {more:,} more in report.json</p>' if more > 0 else ""
-    return f'<ol class="transitions">{"".join(items)}</ol>{tail}'
+    page = f'<ol class="transitions">{"".join(items[:OPEN])}</ol>'
+    if items[OPEN:]:
+        page += (
+            f"<details><summary>{len(items) - OPEN} more</summary>"
+            f'<ol class="transitions">{"".join(items[OPEN:])}</ol>{tail}</details>'
+        )
+    return page
+
+
+def _time(timestamp: int) -> str:
+    return when(timestamp) if timestamp >= CLOCK_SINCE else f"time {when(timestamp)}"
 
 
 def _fact(value: Any) -> str:

@@ -435,7 +435,7 @@ def test_helpers_of_the_chart():
     """Ticks are round, markers group, labels do not overlap, odd times do not raise."""
     assert ticks(0.4, 1.0, 5) == [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     assert ticks(3, 3, 5) == [3]
-    assert clusters([], 10) == []
+    assert clusters([]) == []
     places = sorted(spread([95.0, 96.0, 97.0, 99.0], 10, 0, 100))
     assert places == [70, 80, 90, 100]
     assert when(-5) == "-5"
