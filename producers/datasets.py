@@ -42,7 +42,7 @@ def rows(name: str) -> Iterator[dict[str, Any]]:
     Examples
     --------
     >>> next(rows("bananas"))
-    {'1': 1.617466, '2': -0.919233, 'target': True}
+    {'1': 1.617466, '2': -0.919233, 'target': False}
     """
     known = {name.lower(): kind for name, kind in bundled().items()}
     kind = known.get(name.lower())

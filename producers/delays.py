@@ -43,7 +43,7 @@ def parse_delay(text: str) -> Law:
     >>> from types import SimpleNamespace
     >>> law = parse_delay("10-12")
     >>> [law(SimpleNamespace(number=number), None) for number in range(6)]
-    [11, 10, 12, 12, 12, 10]
+    [10, 12, 10, 12, 10, 11]
     """
     low, dash, high = text.partition("-")
     if not low.isdecimal() or not (high.isdecimal() if dash else not high):

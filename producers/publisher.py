@@ -1,10 +1,11 @@
 """Sends records and answers for them: every one is acknowledged by all replicas, or named in an error."""
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -27,6 +28,7 @@ from stream.settings import Kafka
 __all__ = ["DeliveryError", "Publisher", "Undelivered", "kafka_options", "partition_of"]
 
 BATCH_BYTES = 256 * 1024
+GRACE = 5.0  # seconds beyond the delivery timeout
 IN_FLIGHT = 20_000  # records sent and not yet acknowledged; kafka-python itself knows no bound
 
 
@@ -36,6 +38,14 @@ class Undelivered(NamedTuple):
     topic: str
     key: bytes
     value: bytes
+
+
+class _Pending(NamedTuple):
+    """A record on its way, and when it left (monotonic seconds)."""
+
+    future: FutureRecordMetadata
+    record: Undelivered
+    since: float
 
 
 class DeliveryError(MeanderError):
@@ -69,7 +79,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     Examples
     --------
     >>> partition_of(b"customer-7", 4)
-    0
+    3
     """
     return 0 if partitions == 1 else int(murmur2(key) & 0x7FFFFFFF) % partitions
 
@@ -112,22 +122,28 @@ class Publisher:
         self.partitions = _common_partitions(settings, topics)
         self.sent = self.acknowledged = 0
         milliseconds = round(delivery_timeout * 1000)
-        with explained(settings):
-            self._producer = KafkaProducer(
-                **kafka_options(settings),
-                acks="all",
-                enable_idempotence=True,
-                batch_size=BATCH_BYTES,
-                linger_ms=linger,
-                delivery_timeout_ms=milliseconds,
-                request_timeout_ms=min(30_000, max(1, milliseconds - linger)),
-                max_block_ms=PATIENCE_MS,
-                bootstrap_timeout_ms=PATIENCE_MS,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
-        self._pending: deque[tuple[FutureRecordMetadata, Undelivered]] = deque()
-        self._settling = Lock()
+        self._settings = settings
+        self._options = {
+            "acks": "all",
+            "enable_idempotence": True,
+            "batch_size": BATCH_BYTES,
+            "linger_ms": linger,
+            "delivery_timeout_ms": milliseconds,
+            "request_timeout_ms": min(30_000, max(1, milliseconds - linger)),
+            "max_block_ms": PATIENCE_MS,
+            "bootstrap_timeout_ms": PATIENCE_MS,
+            "allow_auto_create_topics": False,
+            "metrics_enabled": False,
+        }
+        self._patience = delivery_timeout + GRACE  # seconds; by then kafka-python should have told
+        self._producer = self._connect()
+        self._broken = False
+        self._pending: deque[_Pending] = deque()
+        self._lock = RLock()  # threads may share a publisher
+
+    def _connect(self) -> KafkaProducer:
+        with explained(self._settings):
+            return KafkaProducer(**kafka_options(self._settings), **self._options)
 
     def publish(self, topic: str, key: bytes, value: bytes) -> None:
         """Send a record; waits while too many are on their way.
@@ -139,17 +155,26 @@ class Publisher:
         ------
         DeliveryError
             When *earlier* records turned out to be lost; this one has not been sent then.
+        BrokerUnreachableError
+            When the connection was given up after such a loss, and no broker answers now.
         """
-        if len(self._pending) >= IN_FLIGHT:
-            self._wait_for_half()
-        elif self._pending and self._pending[0][0].is_done:
-            self._settle()
-        try:
-            future = self._producer.send(topic, value, key, partition=partition_of(key, self.partitions))
-        except kafka.errors.KafkaError as error:  # too large, closed, or no metadata
-            raise DeliveryError([Undelivered(topic, key, value)], error) from None
-        self._pending.append((future, Undelivered(topic, key, value)))
-        self.sent += 1
+        with self._lock:
+            now = time.monotonic()
+            if self._pending:
+                if len(self._pending) >= IN_FLIGHT:
+                    self._wait_for_half()
+                elif self._pending[0].future.is_done:
+                    self._settle()
+                elif now - self._pending[0].since > self._patience:
+                    self._give_up()
+            if self._broken:
+                self._producer, self._broken = self._connect(), False
+            try:
+                future = self._producer.send(topic, value, key, partition=partition_of(key, self.partitions))
+            except kafka.errors.KafkaError as error:  # too large, closed, or no metadata
+                raise DeliveryError([Undelivered(topic, key, value)], error) from None
+            self._pending.append(_Pending(future, Undelivered(topic, key, value), now))
+            self.sent += 1
 
     def flush(self) -> None:
         """Wait until every record sent so far is acknowledged or lost.
@@ -159,28 +184,44 @@ class Publisher:
         DeliveryError
             When some were lost since the last error.
         """
-        self._producer.flush()
+        try:
+            self._producer.flush(self._patience)
+        except kafka.errors.KafkaTimeoutError:
+            self._give_up()
         self._settle()
 
     def _wait_for_half(self) -> None:
+        half = self._pending[len(self._pending) // 2].future
         with suppress(kafka.errors.KafkaError):  # told by _settle, once it is this record's turn
-            self._pending[len(self._pending) // 2][0].get()
+            half.get(self._patience)
+        if not half.is_done:
+            self._give_up()
         self._settle()
 
-    def _settle(self) -> None:
+    def _give_up(self) -> None:
+        """Count all that is on its way as lost; the next record gets a new producer.
+
+        kafka-python 3.0 can lose track of a batch: when one expires after it was sent, those drained in the
+        same moment are neither sent nor expired, and waiting for them never ends.
+        """
+        with self._lock:
+            _shut(self._producer, 0)
+            self._broken = True
+        self._settle(kafka.errors.KafkaTimeoutError(f"no word from the broker in {self._patience:g} s"))
+
+    def _settle(self, cause: BaseException | None = None) -> None:
         """Count what was acknowledged, in the order of sending; raise for what was lost."""
         lost: list[Undelivered] = []
-        cause: BaseException | None = None
         pending = self._pending
-        with self._settling:
-            while pending and pending[0][0].is_done:
-                future, record = pending.popleft()
+        with self._lock:
+            while pending and pending[0].future.is_done:
+                future, record, _ = pending.popleft()
                 if future.exception is None:
                     self.acknowledged += 1
                 else:
                     lost.append(record)
                     cause = cause or future.exception
-        if cause:
+        if lost and cause:
             raise DeliveryError(lost, cause)
 
     def close(self) -> None:
@@ -188,7 +229,7 @@ class Publisher:
         try:
             self.flush()
         finally:
-            self._producer.close()
+            _shut(self._producer, PATIENCE_MS / 1000)
 
     def __enter__(self) -> Self:
         return self
@@ -199,8 +240,17 @@ class Publisher:
         if error is None:
             self.close()
         else:
-            with suppress(kafka.errors.KafkaError):
-                self._producer.close(timeout=PATIENCE_MS / 1000)
+            _shut(self._producer, PATIENCE_MS / 1000)
+
+
+def _shut(producer: KafkaProducer, timeout: float) -> None:
+    """Close a producer for good; what it has not sent by then fails."""
+    try:
+        producer.close(timeout)
+    except kafka.errors.KafkaError:  # its own close stops here, the thread still running
+        producer._sender.force_close()
+        producer._sender.join(PATIENCE_MS / 1000)
+        producer.close(0)
 
 
 def _common_partitions(settings: Kafka, topics: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def label_delay(context: click.Context, parameter: click.Parameter, value: str | None) -> "Law | None":
+    """Read ``--label-delay``: a click callback."""
     from producers.delays import parse_delay
 
     try:
@@ -52,7 +53,9 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
     type=click.Choice(["inside", "topic", "none"]),
     help="Inside the events, on their own topic, or not at all.  [default: inside; topic with --label-delay]",
 )
-@click.option("--label-delay", "delay", metavar="ROWS", callback=label_delay, help="How much later: 50, or 10-50.")
+@click.option(
+    "--label-delay", "delay", metavar="ROWS", callback=label_delay, help="How much later: 50, or 10-50."
+)
 @click.option("--run", help="Put in front of ids, so that two runs do not collide.")
 def command(
     definition: str,
