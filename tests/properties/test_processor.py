@@ -1,0 +1,153 @@
+"""What holds of a Processor whatever comes."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learners.contract import Contract
+from stream.codec import RefusalError
+from stream.messages import Record
+from stream.processing.processor import Processor
+from tests.properties.streams import dumped, nearly_good, stream_of, streams, values
+from tests.support import definition, predictions, record, run
+
+DEFINITION = definition()
+
+
+@given(records=streams, data=st.data())
+def test_resuming_changes_nothing(records: list[Record], data: st.DataObject) -> None:
+    """Cut anywhere, restored from a snapshot, the rest of the stream gives the same values and headers."""
+    cut = data.draw(st.integers(0, len(records)))
+    whole = Processor(DEFINITION)
+    head, rest = run(whole, records[:cut]), run(whole, records[cut:])
+    first, second = Processor(DEFINITION), Processor(DEFINITION)
+    assert head == run(first, records[:cut])
+    second.restore(first.snapshot())
+    assert rest == run(second, records[cut:])
+    assert whole.books == second.books
+    assert whole.next == second.next
+
+
+@given(records=streams)
+def test_the_books_add_up(records: list[Record]) -> None:
+    """Events, labels, duplicates, ticks, commands and garbage in any order: every input is accounted for."""
+    processor = Processor(DEFINITION)
+    for record in records:
+        processor.process(record)
+        assert processor.books.unaccounted == 0
+    books = processor.books
+    assert (books.events, books.control) == tuple(
+        sum(r.source == source for r in records) for source in ("events", "control")
+    )
+    assert books.early == len(processor.serve.early)
+
+
+@given(records=streams)
+def test_each_envelope_is_answered_once(records: list[Record]) -> None:
+    """Every event with a valid envelope is answered once while its id is remembered; nothing else is."""
+    remembering = definition(label={"classes": ["no", "yes"]})
+    answered = [p["id"] for p in predictions(run(Processor(remembering), records))]
+    valid = dict.fromkeys(
+        message["id"] for message in map(parsed, records) if message is not None and is_envelope(message)
+    )
+    assert answered == list(valid)
+
+
+def parsed(record: Record) -> object:
+    if record.source != "events" or record.value is None:
+        return None
+    try:
+        return json.loads(record.value)
+    except ValueError:
+        return None
+
+
+def is_envelope(message: object) -> bool:
+    return (
+        isinstance(message, dict)
+        and isinstance(message.get("id"), str)
+        and 0 < len(message["id"]) <= 256
+        and isinstance(message.get("features"), dict)
+        and message.get("schema", 1) == 1
+    )
+
+
+@given(records=streams, data=st.data())
+def test_a_repeated_record_changes_nothing(records: list[Record], data: st.DataObject) -> None:
+    """A record delivered again, as after a rebalance, gives nothing and leaves the state as it was."""
+    processor = Processor(DEFINITION)
+    for number, record in enumerate(records):
+        processor.process(record)
+        again = records[data.draw(st.integers(0, number))]
+        before = processor.snapshot()
+        assert processor.process(again) == []
+        assert processor.snapshot() == before
+
+
+TASKS = {
+    "binary": {},
+    "open": {"task": "multiclass", "rules": {}, "label": {"classes": "open"}},
+    "regression": {"task": "regression", "rules": {}, "label": {}},
+}
+
+
+@settings(max_examples=300)
+@given(messages=st.lists(nearly_good(), max_size=6), task=st.sampled_from(list(TASKS)))
+def test_no_value_stops_the_worker(messages: list[tuple[str, object]], task: str) -> None:
+    """Whatever JSON comes, it is processed, encoded and kept in a snapshot, and the model stays sane."""
+    processor = Processor(definition(warm_up=0, **TASKS[task]))
+    run(processor, stream_of([(source, dumped(message)) for source, message in messages]))
+    assert processor.books.unaccounted == 0
+    Processor(processor.definition).restore(processor.snapshot())
+    label = 1.5 if task == "regression" else "yes"
+    start = processor.next["events"]
+    for number in range(3):
+        message = {"id": f"good{number}", "features": {"x": 1.0 + number, "y": 2.0}, "label": label}
+        answer = predictions(run(processor, [record("events", start + number, message)]))[0]
+    assert answer["served_by"] == "champion:lr"
+    assert all(0.0 <= p <= 1.0 for p in answer.get("probabilities", {}).values())
+    assert processor.books.unaccounted == 0
+
+
+TYPED = definition(
+    features={
+        "number": {"min": -10, "max": 10},
+        "wide": {"missing": "mean"},
+        "integer": {"type": "integer", "min": 0.5, "max": 7, "missing": "last"},
+        "free": {"type": "integer", "missing": "constant", "fill": 1},
+        "boolean": {"type": "boolean", "missing": "last"},
+        "category": {"type": "category", "categories": ["a", "b"], "missing": "last"},
+        "text": {"type": "text", "missing": "last"},
+        "time": {"type": "time", "missing": "last"},
+    },
+    rules={},
+)
+CODEC = Processor(TYPED).codec
+
+
+@settings(max_examples=300)
+@given(
+    features=st.fixed_dictionaries(
+        {"number": st.floats(-10, 10) | values},
+        optional={
+            name: st.one_of(values, st.sampled_from([0, 1, 5.0, 7.5, 8, True, "a", "c", None]))
+            for name in (*TYPED.features, "undeclared")
+            if name != "number"
+        },
+    )
+)
+def test_fast_and_slow_decoding_agree(features: dict[str, object]) -> None:
+    """An event breaks the contract by msgspec's one pass exactly if it does when looked at value by value."""
+    message = {"id": "a", "features": features}
+    try:
+        decoded = CODEC.event(record("events", 0, dumped(message)))
+    except RefusalError as refusal:
+        assert refusal.reason == "undecodable"
+        return
+    assert decoded.violations == Contract(TYPED).violations(features)
+    if not decoded.violations:
+        assert set(decoded.event.features) <= set(TYPED.features)
+        kinds = {"number": float, "wide": float, "integer": int, "free": int, "boolean": bool}
+        for name, value in decoded.event.features.items():
+            assert value is None or type(value) is kinds.get(name, type(value))
