@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from stream.settings import Columns as FileColumns
 from stream.settings import load_settings
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second.  [default: flat out]"
 )
-@click.option("--label-column", help="Where the label is.  [default: target]")
-@click.option("--id", "id_column", help="Column of the ids.  [default: made of source and row number]")
+@click.option("--label-column", help="Where the label is.  [default: as in the definition]")
+@click.option("--id", "id_column", help="Column of the ids.  [default: as in the definition, else made of source and row]")
 @click.option("--key", "key_column", help="Column of the Kafka key.  [default: the id]")
 @click.option("--timestamp", "timestamp_column", help="Column of event time.  [default: now]")
 @click.option(
@@ -87,16 +88,18 @@ def command(
 
     if delay is not None and mode not in (None, "topic"):
         raise click.UsageError("--label-delay goes with --labels topic.")
+    settings = load_settings(definition)
+    own = settings.columns if file is not None else FileColumns()
+    id_column = id_column or own.id
     if repeat and id_column:
         raise click.UsageError("--repeat would send the ids of --id again, and they are answered once.")
     mode = mode or ("inside" if delay is None else "topic")
-    settings = load_settings(definition)
     source, length, rows = _source(file, dataset, scenario_name, seed)
     columns = Columns(
-        label=None if mode == "none" else label_column or "target",
+        label=None if mode == "none" else label_column or own.label,
         id=id_column,
-        key=key_column,
-        timestamp=timestamp_column,
+        key=key_column or own.key,
+        timestamp=timestamp_column or own.timestamp,
         prefix=f"{run}-{source}" if run else source,
     )
     total = events if repeat or length is None else min(events or length, length)

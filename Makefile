@@ -1,0 +1,65 @@
+# Two commands set up everything by themselves: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KAFKA := .kafka/libs
+APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
+SOURCES := learners stream producers monitoring meander
+export OMP_NUM_THREADS = 1
+
+.PHONY: help venv kafka system demo check test bench up clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+venv: $(VENV)/.demo ## The virtual environment, enough for the demo
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint,bench]'
+	@touch $@
+
+system: ## Java and Maven, where they are missing and apt-get may be used
+	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then \
+	  if [ -n "$(APT)" ]; then apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven; \
+	  else echo "Java or Maven is missing: tests on a real Kafka will be skipped, and said so"; fi; fi
+
+kafka: system $(KAFKA)/.done ## Apache Kafka's jars, from Maven
+
+$(KAFKA)/.done: tools/kafka/pom.xml
+	@if command -v mvn >/dev/null; then \
+	  mvn -q -B -f tools/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA) && touch $@; fi
+
+demo: $(VENV)/.demo ## The whole idea in a minute, with nothing but Python
+	@exec $(BIN)/meander demo
+
+check: $(VENV)/.test ## Lint, format, types, import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.test kafka ## Everything: check, then the tests on real parts, with coverage and every skip's reason
+	$(MAKE) check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover | tail -n 40
+
+bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
+	$(BIN)/python benchmarks/bench.py --out benchmarks/results
+
+up: ## Kafka, Redis, worker and producer with Docker
+	docker compose up --build
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) .kafka build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
