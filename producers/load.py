@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -15,11 +15,20 @@ from learners.definition import Definition
 from learners.errors import MeanderError
 from producers.delays import Law, constant
 from producers.files import is_missing, label_of, timestamp_of, typed
-from producers.publisher import Publisher
 from stream.messages import Event, LabelRecord
 
 Labels = Literal["inside", "topic", "none"]
 Rows = Iterable[Mapping[str, Any]]
+
+
+class Publishing(Protocol):
+    """Where records go: `producers.publisher.Publisher`, or whatever stands in its place."""
+
+    def publish(self, topic: str, key: bytes, value: bytes) -> None:
+        """Take a record."""
+
+    def flush(self) -> None:
+        """Wait until all that was taken is safe."""
 
 
 class RowError(MeanderError):
@@ -184,7 +193,7 @@ class Load:
         How many so far.
     """
 
-    def __init__(self, publisher: Publisher, events: str, labels: str) -> None:
+    def __init__(self, publisher: Publishing, events: str, labels: str) -> None:
         self._publisher, self._events, self._labels = publisher, events, labels
         self._encode = msgspec.json.Encoder().encode
         self.events_sent = self.labels_sent = 0

@@ -180,23 +180,28 @@ def changes(running: Settings, new: Settings) -> Iterator[dict[str, Any]]:
     change
         ``key``; ``from`` and ``to`` (None: not given); ``keeps_state``, whether what was learned stays.
     """
-    before, after = _flat(resolved(running)), _flat(resolved(new))
-    for key in sorted(before.keys() | after.keys()):
-        old, to = before.get(key), after.get(key)
-        if old != to:
-            lost = key.split(".")[0] in REBUILD or key in REBUILD
-            yield {"key": key, "from": old, "to": to, "keeps_state": not lost}
+    before, after = resolved(running), resolved(new)
+    for key, old, to in _different(before, after):
+        top = key.split(".")[0]
+        keeps = top not in REBUILD and key not in REBUILD
+        yield {"key": key, "from": old, "to": to, "keeps_state": keeps}
+    if (
+        before["kafka"].get("password") == after["kafka"].get("password")
+        and running.kafka.password != new.kafka.password
+    ):
+        secret = after["kafka"]["password"]
+        yield {"key": "kafka.password", "from": secret, "to": secret, "keeps_state": True}
 
 
-def _flat(tables: Mapping[str, Any], inside: str = "", depth: int = 3) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tables.items():
-        path = f"{inside}{toml.key(name)}"
-        if isinstance(value, Mapping) and depth > 1:
-            flat |= _flat(value, f"{path}.", depth - 1)
-        else:
-            flat[path] = value
-    return flat
+def _different(before: Any, after: Any, inside: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if before == after:
+        return
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        yield inside, before, after
+        return
+    for name in dict.fromkeys((*before, *after)):
+        path = f"{inside}.{toml.key(name)}" if inside else toml.key(name)
+        yield from _different(before.get(name), after.get(name), path)
 
 
 def _told(changed: list[dict[str, Any]], definition: str, against: str) -> str:
@@ -210,6 +215,8 @@ def _told(changed: list[dict[str, Any]], definition: str, against: str) -> str:
         some = [change for change in changed if change["keeps_state"] is keeps]
         if some:
             lines += [f"{heading}:", *(f"  {c['key']}: {_said(c['from'])} -> {_said(c['to'])}" for c in some)]
+    if any(change["key"].startswith("models.") for change in changed):
+        lines.append("Versions that run keep their recipe; those started from now on have the new one.")
     return "\n".join(lines)
 
 

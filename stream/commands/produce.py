@@ -45,7 +45,7 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
     "--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second.  [default: flat out]"
 )
 @click.option("--label-column", help="Where the label is.  [default: as in the definition]")
-@click.option("--id", "id_column", help="Column of the ids.  [default: as in the definition, else made of source and row]")
+@click.option("--id", "id_column", help="Column of the ids.  [default: as in the definition]")
 @click.option("--key", "key_column", help="Column of the Kafka key.  [default: the id]")
 @click.option("--timestamp", "timestamp_column", help="Column of event time.  [default: now]")
 @click.option(

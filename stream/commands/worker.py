@@ -7,7 +7,9 @@ from stream.settings import load_settings
 
 @click.command()
 @click.argument("definition", type=click.Path(dir_okay=False))
-@click.option("--log", "level", type=click.Choice(["debug", "info"]), default="info", help="How much is logged.")
+@click.option(
+    "--log", "level", type=click.Choice(["debug", "info"]), default="info", help="How much it tells."
+)
 def command(definition: str, level: str) -> None:
     """Run a worker: predict, learn, and act on drift, until stopped.
 
