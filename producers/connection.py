@@ -6,6 +6,7 @@ from typing import Any
 
 import kafka.errors
 from kafka import KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
 
 from learners.errors import MeanderError
 from stream.settings import Kafka
@@ -67,11 +68,28 @@ def administer(settings: Kafka) -> Iterator[KafkaAdminClient]:
         When no broker answers within ten seconds.
     """
     with explained(settings):
-        client = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=PATIENCE_MS)
+        client = _connected(settings)
     try:
         yield client
     finally:
         client.close()
+
+
+def _connected(settings: Kafka) -> KafkaAdminClient:
+    begun: list[KafkaNetClient] = []
+
+    def begin(**options: Any) -> KafkaNetClient:
+        begun.append(KafkaNetClient(**options))
+        return begun[0]
+
+    options = kafka_options(settings)
+    try:
+        return KafkaAdminClient(**options, bootstrap_timeout_ms=PATIENCE_MS, kafka_client=begin)
+    except BaseException:  # the thread of an admin client that could not connect would try for ever
+        for network in begun:
+            network.close()
+            network._manager._net.stop()
+        raise
 
 
 def partition_counts(client: KafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:

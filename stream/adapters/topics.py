@@ -1,11 +1,12 @@
 """The topics of a deployment: made, looked at, deleted."""
 
+import time
 from typing import NamedTuple
 
 import kafka.errors
 from kafka import KafkaAdminClient
 
-from producers.connection import TopicError, administer, explained, partition_counts
+from producers.connection import PATIENCE_MS, TopicError, administer, explained, partition_counts
 from stream.settings import Settings
 
 PARTITIONED = ("events", "labels", "control", "predictions", "transitions", "dead-letters")
@@ -78,11 +79,24 @@ def create_topics(settings: Settings) -> list[Topic]:
 
 
 def delete_topics(settings: Settings) -> list[Topic]:
-    """Delete the deployment's topics, with everything in them, and return those there were."""
+    """Delete the deployment's topics, with everything in them, and return those there were.
+
+    Raises
+    ------
+    TopicError
+        When they are still listed after ten seconds.
+    BrokerUnreachableError
+        When no broker answers.
+    """
     with administer(settings.kafka) as client, explained(settings.kafka):
         existing = [topic for topic in _look(client, settings) if topic.found]
         if existing:
             client.delete_topics([topic.name for topic in existing])
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while left := [topic.name for topic in _look(client, settings) if topic.found]:
+            if time.monotonic() > deadline:
+                raise TopicError(f"{settings.kafka.brokers} still lists {', '.join(left)}. Try again")
+            time.sleep(0.05)
     return existing
 
 
