@@ -349,6 +349,7 @@ _DATES = ("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 _STAMPS = ("%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S GMT")
 _FORMATS = (*(date + clock for date in _DATES for clock in _CLOCKS), *_STAMPS)
+_DATELIKE = re.compile(r"(?=.{6,40}$)(\d{1,4}[/. -]|[A-Z][a-z]{2,8},? [\dA-Z])", re.IGNORECASE)
 _AMBIGUOUS = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}\b.*")
 
 
@@ -405,6 +406,8 @@ def _iso(text: str) -> datetime | None:
 
 
 def _parsed(text: str) -> datetime | None:
+    if not _DATELIKE.match(text):
+        return None
     for form in _FORMATS:
         try:
             return datetime.strptime(text, form)  # noqa: DTZ007 - without an offset it is UTC, see above

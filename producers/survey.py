@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -108,9 +109,9 @@ class Column:
         """How many cells are of a kind."""
         return self._kinds[kind]
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
-        """What nearly all of its cells are."""
+        """What nearly all of its cells are; to be asked once it is closed."""
         if not self.present:
             return "nothing"
         enough = MOSTLY * self.present
@@ -195,6 +196,13 @@ class Column:
         some = ", ".join(f"{quoted(value)} {percent(n / self.present)}" for value, n in most[:4])
         count = "more than " * self.many + f"{self.distinct:,} values"
         return f"seen: {some}" if len(most) <= 4 else f"seen: {count}, {some}, ..."
+
+    def room(self, widths: float = 1) -> tuple[float, float] | None:
+        """Return a range with head room for its numbers, see `head_room`: counts and codes stay above 0."""
+        found = head_room(self.lowest, self.highest, widths)
+        if found and self.kind == "integer" and self.lowest in (0, 1):
+            return 0, found[1]
+        return found
 
     def classes(self) -> dict[ClassName, int]:
         """Return the column's values as class names, with their counts, in natural order.
@@ -334,6 +342,28 @@ def _is_day_number(value: Any) -> bool:
 
 def _is_date(value: Any) -> bool:
     return not _date_problem(value)
+
+
+def head_room(low: float, high: float, widths: float = 1) -> tuple[float, float] | None:
+    """Widen an observed range by its own width on both sides, and round it outwards to a digit of the width.
+
+    Returns None where there is no width to go by.
+
+    >>> head_room(0.02, 1.0), head_room(0, 977), head_room(5, 5)
+    ((-1, 2), (-1000, 2000), None)
+    """
+    width = high - low
+    if not 1e-300 < width < 1e300:
+        return None
+    digits = -math.floor(math.log10(width))
+    step = 10.0**-digits
+    lower = round(math.floor(round((low - widths * width) / step, 6)) * step, digits)
+    upper = round(math.ceil(round((high + widths * width) / step, 6)) * step, digits)
+    return _whole(lower), _whole(upper)
+
+
+def _whole(number: float) -> float:
+    return int(number) if number.is_integer() else number
 
 
 def percent(share: float) -> str:

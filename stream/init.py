@@ -2,7 +2,6 @@
 
 import difflib
 import keyword
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -203,11 +202,11 @@ def _task(column: Column, classes: Mapping[ClassName, int], numeric: bool) -> Ta
 
 
 def _amount(survey: Survey, column: Column) -> Truth:
-    low, high = head_room(column.lowest, column.highest, LABEL_ROOM) or (None, None)
+    room = column.room(LABEL_ROOM)
     lines = ["[label]"]
-    if low is not None:
+    if room:
         said = f"seen: {column.span}; a label far outside is refused, and answers stay inside"
-        lines += [f"min = {low}  # {said}", f"max = {high}"]
+        lines += [f"min = {room[0]}  # {said}", f"max = {room[1]}"]
     lines += _odd(survey, column, column.present - column["integer"] - column["number"], "no numbers")
     summary = f"predicts a number: {column.span}"
     return Truth("regression", {}, [*lines, *toml.defaults(Label, skip=("classes", "min", "max"))], summary)
@@ -301,12 +300,9 @@ def _feature(survey: Survey, column: Column) -> tuple[dict[str, Any], str]:
     table: dict[str, Any] = {"type": kind}
     match kind:
         case "integer" | "number":
-            room = head_room(column.lowest, column.highest)
+            room = column.room()
             if room:
-                low, high = room
-                if kind == "integer" and column.lowest in (0, 1):
-                    low = 0  # counts and codes
-                table |= {"min": low, "max": high}
+                table |= {"min": room[0], "max": room[1]}
             policy: dict[str, Any] = {"missing": "mean"}
         case "boolean":
             policy = {"missing": "constant", "fill": False}
@@ -341,28 +337,6 @@ def _closed(column: Column) -> list[str] | None:
             if len(values) > 2 and values <= set(known):
                 return known
     return None
-
-
-def head_room(low: float, high: float, widths: float = 1) -> tuple[float, float] | None:
-    """Widen an observed range by its own width on both sides, and round it outwards to a digit of the width.
-
-    Returns None where there is no width to go by.
-
-    >>> head_room(0.02, 1.0), head_room(0, 977), head_room(5, 5)
-    ((-1, 2), (-1000, 2000), None)
-    """
-    width = high - low
-    if not 1e-300 < width < 1e300:
-        return None
-    digits = -math.floor(math.log10(width))
-    step = 10.0**-digits
-    lower = round(math.floor(round((low - widths * width) / step, 6)) * step, digits)
-    upper = round(math.ceil(round((high + widths * width) / step, 6)) * step, digits)
-    return _whole(lower), _whole(upper)
-
-
-def _whole(number: float) -> float:
-    return int(number) if number.is_integer() else number
 
 
 def _head(survey: Survey, wishes: Wishes, truth: Truth, width: int) -> list[str]:

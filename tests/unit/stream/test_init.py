@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from learners import catalogue, rules
 from learners.contract import Contract
 from producers.files import label_of, rows, typed
-from producers.survey import Survey, SurveyError
+from producers.survey import Survey, SurveyError, head_room
 from stream.cli import main
-from stream.init import Wishes, head_room, name_from, write_definition
+from stream.init import Wishes, name_from, write_definition
 from stream.settings import parse_settings
 
 WORDS = ("red", "green", "blue", "mauve")
