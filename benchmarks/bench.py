@@ -166,10 +166,11 @@ class Bench:
         try:
             with Topics(setup) as topics:
                 (self._latency if case == "latency" else self._throughput)(run, setup, topics, task)
-        except (RuntimeError, StopIteration) as error:
-            run.problem = str(error)
-            tail = (folder / "rival.log").read_text(errors="replace").splitlines()[-15:]
-            self.progress.console.print(f"{rival}: {error}", *tail, sep="\n  ", markup=False)
+        except Exception as error:  # one run's trouble must not lose the others' figures
+            run.problem = str(error) or type(error).__name__
+            log = folder / "rival.log"
+            tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+            self.progress.console.print(f"{rival}: {run.problem}", *tail, sep="\n  ", markup=False)
         finally:
             self.progress.remove_task(task)
         after = os.times()
@@ -199,8 +200,8 @@ class Bench:
 
     def _latency(self, run: Run, setup: Setup, topics: Topics, task: object) -> None:
         rate = self.options.rate or self._half_of_meander(run.partitions)
-        own = [r.rate for r in self.runs if (r.case, r.rival) == ("throughput", run.rival) and r.rate]
-        if own and rate > 0.9 * min(own):
+        own = self._throughputs(run.rival, run.partitions)
+        if own and rate > 0.9 * statistics.median(own):
             raise RuntimeError(f"cannot keep up with {rate:,.0f} events/s")
         run.rate, warm = rate, 2000
         run.events = int(rate * self.options.seconds)
@@ -239,14 +240,14 @@ class Bench:
             process.wait()
 
     def _half_of_meander(self, partitions: int) -> float:
-        own = [
-            r.rate
-            for r in self.runs
-            if (r.case, r.rival, r.partitions) == ("throughput", "meander", partitions) and r.rate
-        ]
+        own = self._throughputs("meander", partitions)
         if not own:
             raise RuntimeError("no throughput of meander to halve: give --rate, or run case throughput first")
         return round(statistics.median(own) / 2, -2)
+
+    def _throughputs(self, rival: str, partitions: int) -> list[float]:
+        wanted = "throughput", rival, partitions
+        return [r.rate for r in self.runs if (r.case, r.rival, r.partitions) == wanted and r.rate]
 
     def _noter(self, task: object, total: int) -> Callable[[int], None]:
         def note(count: int) -> None:
@@ -357,6 +358,7 @@ def main(
         limit=limit,
         keep=keep,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that rival and broker are stopped as well
     folder = Path(tempfile.mkdtemp(prefix="meander-bench-"))
     try:
         with contextlib.ExitStack() as stack:

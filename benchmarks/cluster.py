@@ -100,7 +100,7 @@ class Topics:
             if row.label is not None:
                 producer.produce(self.setup.labels, row.label, row.key, partition=row.partition)
         if producer.flush(60):
-            raise SystemExit("The broker did not take all events within 60 s")
+            raise RuntimeError("The broker did not take all events within 60 s")
 
     def count(self) -> int:
         """Return how many records the predictions topic holds."""
@@ -135,7 +135,7 @@ class Topics:
         while left > 0:
             messages = self._consumer.consume(5000, 5)
             if not messages:
-                raise SystemExit(f"{topic}: {left} records could not be read")
+                raise RuntimeError(f"{topic}: {left} records could not be read")
             for message in messages:
                 value = message.value()
                 if message.error() is None and value is not None:

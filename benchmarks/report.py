@@ -27,6 +27,9 @@ class Run(msgspec.Struct, omit_defaults=True, kw_only=True):
         Events a second: achieved (throughput, labels) or offered (latency).
     ratio
         ``rate`` over that of the reference in the same round.
+    cpu_ratio
+        The reference's ``cpu_us`` in the same round over this one's: what ``ratio`` would be if both
+        always had a core of their own.
     cpu_us
         Microseconds of processor time (user and system) an event, from a tenth of the outputs to the last.
     cpu_s
@@ -52,6 +55,7 @@ class Run(msgspec.Struct, omit_defaults=True, kw_only=True):
     distinct: int = 0
     rate: float | None = None
     ratio: float | None = None
+    cpu_ratio: float | None = None
     cpu_us: float | None = None
     cpu_s: float | None = None
     accuracy: float | None = None
@@ -74,24 +78,29 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def with_ratios(runs: Iterable[Run], references: dict[Case, str]) -> list[Run]:
-    """Return the runs with ``ratio`` to the reference of the same case, partitions and round.
+    """Return the runs with their ratios to the reference of the same case, partitions and round.
 
     >>> done = [
-    ...     Run(case="throughput", partitions=1, round=1, rival="raw", rate=100.0),
-    ...     Run(case="throughput", partitions=1, round=1, rival="slow", rate=25.0),
+    ...     Run(case="throughput", partitions=1, round=1, rival="raw", rate=100.0, cpu_us=10.0),
+    ...     Run(case="throughput", partitions=1, round=1, rival="slow", rate=25.0, cpu_us=20.0),
     ... ]
-    >>> [run.ratio for run in with_ratios(done, {"throughput": "raw"})]
-    [1.0, 0.25]
+    >>> [(run.ratio, run.cpu_ratio) for run in with_ratios(done, {"throughput": "raw"})]
+    [(1.0, 1.0), (0.25, 0.5)]
     """
     runs = list(runs)
     base = {
-        (r.case, r.partitions, r.round): r.rate for r in runs if r.rate and references.get(r.case) == r.rival
+        (r.case, r.partitions, r.round): r
+        for r in runs
+        if references.get(r.case) == r.rival and r.problem is None
     }
     done = []
     for run in runs:
         reference = base.get((run.case, run.partitions, run.round))
-        ratio = run.rate / reference if reference and run.rate else None
-        done.append(msgspec.structs.replace(run, ratio=ratio))
+        ratio = cpu_ratio = None
+        if reference is not None:
+            ratio = run.rate / reference.rate if run.rate and reference.rate else None
+            cpu_ratio = reference.cpu_us / run.cpu_us if run.cpu_us and reference.cpu_us else None
+        done.append(msgspec.structs.replace(run, ratio=ratio, cpu_ratio=cpu_ratio))
     return done
 
 
@@ -114,6 +123,7 @@ def _table(case: Case, title: str, runs: list[Run]) -> str:
         "events/s",
         "(low to high)",
         "of the raw loop",
+        "by CPU",
         "CPU µs/event",
         "answered",
         "accuracy",
@@ -147,9 +157,9 @@ def _table(case: Case, title: str, runs: list[Run]) -> str:
         else:
             rate = f"{statistics.median(rates):,.0f}"
             spread = f"{rates[0]:,.0f} to {rates[-1]:,.0f}"
-            ratio = _median([r.ratio for r in good], ".2f")
+            ratios = [_median([getattr(r, name) for r in good], ".2f") for name in ("ratio", "cpu_ratio")]
             accuracy = _median([r.accuracy for r in good], ".3f")
-            cells = [rival, rate, spread, ratio, cpu, answered, accuracy]
+            cells = [rival, rate, spread, *ratios, cpu, answered, accuracy]
         if len(good) < len(mine):
             cells[0] += f" ({len(mine) - len(good)} of {len(mine)} runs failed)"
         lines.append("| " + " | ".join(cells) + " |")
