@@ -38,7 +38,7 @@ kafka: system $(KAFKA)/.done ## Apache Kafka's jars, from Maven
 
 $(KAFKA)/.done: tools/kafka/pom.xml
 	@if command -v mvn >/dev/null; then \
-	  mvn -q -B -f tools/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA) && touch $@; fi
+	  rm -rf $(KAFKA); mvn -q -B -f tools/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA) && touch $@; fi
 
 demo: $(VENV)/.demo ## The whole idea in a minute, with nothing but Python
 	@exec $(BIN)/meander demo

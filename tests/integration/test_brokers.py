@@ -41,7 +41,11 @@ def send(address: str, topic: str, *values: bytes) -> None:
 def read(address: str, topic: str, count: int) -> list[bytes]:
     """Read from the beginning until there are ``count`` values, for 30 seconds at most."""
     consumer = KafkaConsumer(
-        topic, bootstrap_servers=address, auto_offset_reset="earliest", group_id=f"of-{topic}"
+        topic,
+        bootstrap_servers=address,
+        auto_offset_reset="earliest",
+        group_id=f"of-{topic}",
+        session_timeout_ms=6000,  # the embedded broker waits about half of it for the group
     )
     values: list[bytes] = []
     deadline = time.monotonic() + 30
