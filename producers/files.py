@@ -124,6 +124,9 @@ def _json_rows(lines: Iterable[str], path: str | Path, before: int, first: str) 
                 continue
             try:
                 row = json.loads(line)  # it takes NaN, which many programs write
+                json.dumps(
+                    row, ensure_ascii=False
+                ).encode()  # and halves of characters, which nobody can send
             except ValueError as error:
                 raise DataFileError(path, f"is no JSON: {error}", number) from None
         if not isinstance(row, dict):

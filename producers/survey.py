@@ -15,6 +15,7 @@ from producers.files import as_number, is_missing, timestamp_of
 
 DISTINCT_LIMIT = 1000  # values a column remembers
 COLUMN_LIMIT = 10_000
+LARGE = 1e11  # a tenth of what a feature without a range may be
 EXACT_LIMIT = 2**53  # beyond it a float no longer tells neighbouring integers apart
 MOSTLY = 0.95  # a share that stands for the column; the rest are its exceptions
 
@@ -177,8 +178,8 @@ class Column:
 
     @property
     def is_inexact(self) -> bool:
-        """Whether its integers are too large for a float to tell apart."""
-        return self.kind == "integer" and max(abs(self.lowest), abs(self.highest)) > EXACT_LIMIT
+        """Whether its numbers are too large for a float to tell neighbouring integers apart."""
+        return self.kind in ("integer", "number") and max(abs(self.lowest), abs(self.highest)) > EXACT_LIMIT
 
     @property
     def span(self) -> str:
@@ -200,6 +201,8 @@ class Column:
     def room(self, widths: float = 1) -> tuple[float, float] | None:
         """Return a range with head room for its numbers, see `head_room`: counts and codes stay above 0."""
         found = head_room(self.lowest, self.highest, widths)
+        if found is None and abs(self.lowest) > LARGE:  # a constant that no default range would take
+            return (0, 2 * self.lowest) if self.lowest > 0 else (2 * self.lowest, 0)
         if found and self.kind == "integer" and self.lowest in (0, 1):
             return 0, found[1]
         return found

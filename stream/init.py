@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learners.definition import TEXT_LIMIT, ClassName, Definition, Drift, Label, Task
-from producers.survey import Column, Survey, SurveyError, percent, quoted, shown
+from producers.survey import MOSTLY, Column, Survey, SurveyError, percent, quoted, shown
 from stream import toml
 from stream.settings import Kafka, Snapshots, Web
 
@@ -172,7 +172,7 @@ def _truth(survey: Survey, wishes: Wishes) -> Truth:
         raise SurveyError(f"column {name!r} holds nothing: no label to learn")
     if column["nested"]:
         raise SurveyError(f"column {name!r} holds objects or lists: a label is a class or a number")
-    numeric = column.kind in ("integer", "number", "time")
+    numeric = column["integer"] + column["number"] >= MOSTLY * column.present
     classes = column.classes()
     if len(classes) < 2 and not column.many:
         only = next(iter(classes))
@@ -187,6 +187,8 @@ def _truth(survey: Survey, wishes: Wishes) -> Truth:
         raise SurveyError(
             f"column {name!r} has {seen} distinct values: no classes, and no numbers. Is it the label?"
         )
+    if all(isinstance(c, str) for c in classes) and not all(isinstance(v, str) for v, _ in column.values):
+        raise SurveyError(f"column {name!r} mixes text with numbers or booleans: write its classes one way")
     if task == "binary" and len(classes) != 2:
         raise SurveyError(f"column {name!r} has {len(classes)} values: a binary task has two")
     return _classes(survey, column, task, classes)

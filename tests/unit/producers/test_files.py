@@ -96,6 +96,7 @@ def test_a_header_alone_has_no_rows(write):
         ('[{"a": 1}]', "line 1: is a JSON array"),
         ('{"a": 1}\n\n[1]\n', "line 3: is no JSON object"),
         ('{"a": 1}\n{"a": \n', "line 2: is no JSON"),
+        ('{"a": "\\ud800"}\n', "line 1: is no JSON"),
         (b"PAR1....", "is Parquet"),
         (b"PK\x03\x04....", "is a zip archive"),
         ("a,b\n".encode("utf-16"), "is UTF-16"),

@@ -230,6 +230,18 @@ def test_time_and_key_are_no_features():
     assert '# id = "id"' in text
 
 
+def test_large_numbers_keep_the_contract():
+    """A large constant gets a range that takes it; what a float cannot tell apart is left out."""
+    data = [
+        {"big": "1700000000000", "id": str(2**60 + i % 3), "n": str(i % 9), "y": str(i % 2)}
+        for i in range(50)
+    ]
+    found, text = definition(data)
+    assert list(found.features) == ["big", "n"]
+    assert "too large for numbers" in text
+    assert exercise(found, data) == 50
+
+
 def test_an_epoch_is_a_time():
     """Growing epoch seconds are a time, random integers of that size are not."""
     data = [{"when": str(1_700_000_000 + 60 * i), "n": str(i % 9), "y": str(i % 2)} for i in range(50)]
@@ -279,6 +291,7 @@ def test_regression_has_a_rule_by_the_hour():
         ([{"x": "1", "y": "2"}], "z", {}, "There are: x, y"),
         ([{"x": "1", "target": "2"}], "tagret", {}, "Did you mean 'target'"),
         ([{"x": "1", "y": "2"}] * 9, "y", {}, "is always 2"),
+        ([{"x": str(i), "y": (True, "no")[i % 2]} for i in range(9)], "y", {}, "write its classes one way"),
         ([{"x": "1", "y": ""}] * 9, "y", {}, "holds nothing"),
         ([{"x": "1", "y": [1]}] * 9, "y", {}, "objects or lists"),
         ([{"x": "1", "y": f"word {i}"} for i in range(200)], "y", {}, "200 distinct values"),
