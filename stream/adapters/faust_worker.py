@@ -7,6 +7,7 @@ commit is only a hint; where to go on stands in the snapshot.
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from typing import Any, cast
 
 import faust
@@ -14,7 +15,7 @@ from aiohttp import web
 from faust.types import TP
 
 from learners.definition import parse_duration
-from learners.errors import SnapshotError
+from learners.errors import MeanderError, SnapshotError
 from stream.adapters.file_store import FileStore
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
@@ -34,6 +35,7 @@ from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
 
+LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
 SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
 
@@ -74,16 +76,19 @@ class Lane:
         The Faust app it lives in.
     store
         Where snapshots go.
-    history
-        Reads the topics on restore.
+    open_history
+        Opens a reader of the topics, for a restore.
     """
 
-    def __init__(self, settings: Settings, app: MeanderApp, store: FileStore, history: KafkaLog) -> None:
-        self.settings, self.app, self.store, self.history = settings, app, store, history
+    def __init__(
+        self, settings: Settings, app: MeanderApp, store: FileStore, open_history: Callable[[], KafkaLog]
+    ) -> None:
+        self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
         self._crash: asyncio.Future[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._saving = asyncio.Lock()
         self._sources = {settings.topic(source.value): source.value for source in Source}
@@ -150,16 +155,33 @@ class Lane:
             events = self.settings.topic(Source.EVENTS.value)
             numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
             for number in numbers:
-                self.store.lock(number)
-                processor, ends, unsent = await asyncio.to_thread(self._restore, number)
+                await self._lock_store(number)
+            restored = await asyncio.gather(*(asyncio.to_thread(self._restore, n) for n in numbers))
+            for processor, ends, unsent in restored:
+                number = processor.partition
                 outbox = Outbox(cast(LaneProducer, self.app.producer), self._topics, number, self._failed)
                 partition = self.partitions[number] = Partition(processor, ends, outbox)
                 await self._send(partition, unsent)
-            self.history.close()
             self.ready = True
         log.info("partitions.restored %s", numbers)
 
+    async def _lock_store(self, number: int) -> None:
+        """Claim a partition's snapshots; who held them before may still be letting go."""
+        for _ in range(LOCK_PATIENCE):
+            try:
+                self.store.lock(number)
+            except MeanderError as error:
+                log.warning("snapshots.locked partition=%d reason=%s", number, error)
+                await asyncio.sleep(1.0)
+            else:
+                return
+        self.store.lock(number)
+
     def _restore(self, number: int) -> tuple[Processor, dict[str, int], list[Output]]:
+        with self.open_history() as history:
+            return self._catch_up(number, history)
+
+    def _catch_up(self, number: int, history: KafkaLog) -> tuple[Processor, dict[str, int], list[Output]]:
         definition = self.settings.definition
         processor, starts = Processor(definition, number), {}
         for data in self.store.load(number):
@@ -171,14 +193,14 @@ class Lane:
                     raise  # sound, but not for this definition or these libraries: a person decides
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
                 processor = Processor(definition, number)
-        tail = Tail(self.history, number, starts)
+        tail = Tail(history, number, starts)
         before = dict(processor.next)
 
         def progress(count: int) -> None:
             if count % 50_000 == 0:
                 log.info("catching.up partition=%d records=%d", number, count)
 
-        unsent = list(catch_up(processor, self.history, tail, progress))
+        unsent = list(catch_up(processor, history, tail, progress))
         again = sum(processor.next.values()) - sum(before.values())
         log.info(
             "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
@@ -188,9 +210,16 @@ class Lane:
     async def save(self) -> None:
         """Take a snapshot of every partition that moved: outputs acknowledged, durable, then committed."""
         async with self._saving:
-            for number, partition in list(self.partitions.items()):
-                if partition.processor.next != partition.saved:
-                    await self._save(number, partition)
+            moved = [p for p in self.partitions.values() if p.processor.next != p.saved]
+            await asyncio.gather(*(self._save(p.processor.partition, p) for p in moved))
+        if self._committing is None or self._committing.done():
+            # not waited for: during a rebalance it would wait for the rebalance, which waits for us
+            self._committing = asyncio.create_task(self._commit())
+
+    async def _commit(self) -> None:
+        topic = self.settings.topic
+        saved = {TP(topic(s), n): offset for n, p in self.partitions.items() for s, offset in p.saved.items()}
+        await cast(LaneConsumer, self.app.consumer).commit_positions(saved)
 
     async def _save(self, number: int, partition: Partition) -> None:
         async with self._lock:
@@ -200,8 +229,6 @@ class Lane:
         partition.ends.update(await settled)
         await asyncio.to_thread(self.store.save, number, data)
         partition.saved = positions
-        consumer = cast(LaneConsumer, self.app.consumer)
-        await consumer.commit_positions({TP(self.settings.topic(s), number): n for s, n in positions.items()})
 
     async def release(self) -> None:
         """Save and let go of all partitions: a rebalance is about to move them."""
@@ -252,7 +279,7 @@ class Lane:
         }
 
 
-def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> MeanderApp:
+def create_app(settings: Settings, store: FileStore, open_history: Callable[[], KafkaLog]) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()
     kafka = settings.kafka
@@ -286,7 +313,7 @@ def create_app(settings: Settings, store: FileStore, history: KafkaLog) -> Meand
         web_tables_enabled=False,
     )
     app.idempotent = not kafka.embedded
-    lane = app.lane = Lane(settings, app, store, history)
+    lane = app.lane = Lane(settings, app, store, open_history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
     every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
 

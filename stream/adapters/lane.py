@@ -9,17 +9,22 @@ start when a new version has moved them.
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import aiokafka
 import faust
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from learners.errors import MeanderError
+
+log = logging.getLogger("meander.lane")
 
 BATCH_SIZE = 1000  # records in one event at most
 FETCH_WAIT_MS = 20  # how long a fetch waits at the broker for a first byte
@@ -29,6 +34,8 @@ Settled = asyncio.Future[dict[str, int]]  # next offsets by topic, once acknowle
 
 HOOKS: tuple[tuple[type, str], ...] = (
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
+    (driver.AIOKafkaConsumerThread, "_commit"),
+    (driver.AIOKafkaConsumerThread, "_ensure_consumer"),
     (driver.Consumer, "_new_consumer_thread"),
     (driver.Consumer, "_commit"),
     (driver.Consumer, "seek_to_committed"),
@@ -122,6 +129,22 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, and go on if it fails: a rebalance may be under way, and the snapshot knows better."""
+        held = self.assignment()
+        wanted = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in held
+        }
+        try:
+            consumer: Any = self._ensure_consumer()
+            await consumer.commit(wanted)
+        except KafkaError as error:
+            log.warning("commit.failed error=%r", error)
+            return False
+        return True
 
 
 class LaneConsumer(driver.Consumer):
