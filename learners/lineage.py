@@ -18,12 +18,13 @@ class Kind(StrEnum):
     DROPPED = "dropped"  # a version left the roster
     FELL_BACK = "fell_back"  # from here on only rules answer
     RESUMED = "resumed"  # the champion answers again
-    FAILED = "failed"  # a member raised or answered something not finite; it is silent from here on
+    FAILED = "failed"  # a member raised or answered something not finite; a fresh version takes its place
     ROLLED_BACK = "rolled_back"  # an earlier version became champion again
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on
     REJECTED = "rejected"  # a command that was not carried out
     EXPIRED = "expired"  # a tick ended the wait of predictions whose label never came
+    ORDERED = "ordered"  # nothing happened, but many inputs had left no trace of their order
 
 
 class Transition(Struct, kw_only=True, omit_defaults=True):

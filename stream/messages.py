@@ -80,7 +80,7 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
     unavailable
         The truth will never be known.
     corrects
-        This replaces a label sent before.
+        This replaces a label sent before. Not acted on yet: it counts as a duplicate.
     """
 
     id: str
@@ -107,6 +107,8 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
         Who asked, and why.
     expires_at
         Refused when the record's own time is later than this (milliseconds).
+    verified, override, issued_at
+        Not acted on yet.
     """
 
     id: str
@@ -122,7 +124,13 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
 
 
 class Tick(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="tick"):
-    """On ``<name>.control``: event time that passed while inputs were silent, in milliseconds."""
+    """On ``<name>.control``: time that passed while inputs were silent.
+
+    Attributes
+    ----------
+    timestamp
+        Event time in milliseconds that has been reached.
+    """
 
     timestamp: Time
     schema: int = SCHEMA_VERSION
@@ -140,7 +148,7 @@ class Prediction(Struct, kw_only=True, omit_defaults=True, gc=False):
     probabilities
         Classification: by class name. Absent when the answer has none.
     interval
-        Regression: lower and upper end, once residuals are known.
+        Regression: lower and upper end. Not given yet.
     served_by
         ``champion:<slot>``, ``rule:<name>`` or ``default``.
     model_version
@@ -168,9 +176,9 @@ class Reason(StrEnum):
     SCHEMA_VERSION = "schema_version"  # a schema version this release does not know
     TOO_LARGE = "too_large"  # more bytes than are read
     CONTRACT = "contract"  # features break the data contract (answered by a rule or default)
-    TIMESTAMP = "timestamp"  # event time too far from the record's
+    TIMESTAMP = "timestamp"  # event time too far from the record's; not used yet
     LABEL = "label"  # a label outside the declared classes or range
-    UNMATCHED = "unmatched"  # a label whose event is not known
+    UNMATCHED = "unmatched"  # a label whose event is not known; not used yet: such labels are counted
 
 
 class DeadLetter(Struct, kw_only=True, gc=False):
@@ -200,6 +208,8 @@ class Output(Struct, gc=False):
         input causes several of a topic).
     inputs
         ``labels=<next offset>,control=<next offset>``: what had been applied from the other topics before.
+        Where silent inputs came by turns since the last output, every turn in order:
+        ``control=0,labels=3,events=8,labels=5``.
     """
 
     topic: str

@@ -17,7 +17,8 @@ class Mark(NamedTuple):
     """What one output says of the order.
 
     ``source`` and ``offset`` name the input that caused it; ``before`` the next offsets of the other
-    topics when it was applied.
+    topics when it was applied. Where inputs that left no output had come by turns, ``before`` names every
+    turn in order, its own topic's too; then the last word on each topic counts.
     """
 
     source: str
@@ -27,7 +28,7 @@ class Mark(NamedTuple):
     @property
     def progress(self) -> int:
         """Inputs applied before, of all topics: it grows along the journal."""
-        return self.offset + sum(n for _, n in self.before)
+        return self.offset + sum(n for source, n in dict(self.before).items() if source != self.source)
 
 
 def parse_mark(source: str, inputs: str) -> Mark:

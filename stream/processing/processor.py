@@ -17,6 +17,7 @@ from stream.processing.learn import Learn
 from stream.processing.serve import Serve
 
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
+MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
 
 
 class Processor:
@@ -60,6 +61,9 @@ class Processor:
         self._born = False
         self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
         self._inputs: dict[str, str] = {}
+        self._quiet: list[
+            tuple[str, int]
+        ] = []  # inputs since the last output: (source, next offset) in turns
 
     def process(self, record: Record) -> list[Output]:
         """Take one record; a record before its topic's next offset was taken already and gives nothing."""
@@ -72,9 +76,33 @@ class Processor:
             self._emit(outputs, record, self.learn.birth(record.timestamp, position_of(record)))
         self._handlers[source](record, outputs)
         self.next[source] = record.offset + 1
+        if not outputs:
+            self._pass(source, record, outputs)
+        elif self._quiet:
+            self._quiet.clear()
+            self._inputs.clear()
         if source != EVENTS:
             self._inputs.clear()
         return outputs
+
+    def _pass(self, source: str, record: Record, outputs: list[Output]) -> None:
+        """Note an input that left no output, so that its place can be told from the next one that does."""
+        quiet = self._quiet
+        if quiet and quiet[-1][0] == source:
+            quiet[-1] = (source, record.offset + 1)
+        elif len(quiet) < MOST_QUIET:
+            quiet.append((source, record.offset + 1))
+        else:
+            reason = "Many inputs came by turns and left no output: here is how they were ordered."
+            transition = Transition(
+                kind=Kind.ORDERED,
+                timestamp=self.serve.watermark,
+                position=position_of(record),
+                reason=reason,
+            )
+            self._emit(outputs, record, [transition])
+            quiet.clear()
+            self._inputs.clear()
 
     # -- inputs ------------------------------------------------------------------------------------
 
@@ -215,11 +243,22 @@ class Processor:
         outputs.append(Output(topic, message, record.key, record.timestamp, source, inputs))
 
     def _inputs_of(self, source: str) -> str:
-        """Say what had been applied from the other topics before (the ``meander-inputs`` header)."""
+        """Say what had been applied from the other topics before (the ``meander-inputs`` header).
+
+        Where silent inputs of several topics came by turns, every turn is named.
+        """
         inputs = self._inputs.get(source)
         if inputs is None:
-            inputs = ",".join(f"{other}={n}" for other, n in self.next.items() if other != source)
-            self._inputs[source] = inputs
+            steps = {other: n for other, n in self.next.items() if other != source}
+            turns = list(self._quiet)
+            while turns and turns[-1][0] == source:
+                turns.pop()
+            names = [name for name, _ in turns]
+            if names == [other for other in steps if other in names]:  # the order that is taken for granted
+                turns = list(steps.items())
+            else:
+                turns = [(other, n) for other, n in steps.items() if other not in names] + turns
+            inputs = self._inputs[source] = ",".join(f"{name}={n}" for name, n in turns)
         return inputs
 
     # -- state -------------------------------------------------------------------------------------
@@ -230,7 +269,13 @@ class Processor:
         return snapshots.pack(
             self.definition,
             sections,
-            {"partition": self.partition, "next": self.next, "born": self._born, **facts},
+            {
+                "partition": self.partition,
+                "next": self.next,
+                "born": self._born,
+                "quiet": self._quiet,
+                **facts,
+            },
         )
 
     def restore(self, data: bytes) -> dict[str, Any]:
@@ -248,6 +293,7 @@ class Processor:
         self.serve.resume(sections["serve"])
         self.next.update(header.facts["next"])
         self._born = header.facts["born"]
+        self._quiet = [(source, offset) for source, offset in header.facts["quiet"]]
         self._inputs.clear()
         return header.facts
 

@@ -59,6 +59,24 @@ def stream_of(chosen: list[tuple[str, Any]]) -> list[Record]:
 
 streams = st.lists(inputs, max_size=60).map(stream_of)
 
+# mostly inputs that leave no output: duplicates, labels that change nothing, ticks
+FEW = st.sampled_from(["a", "b", "c", "d", "e"])
+quiet_inputs = st.one_of(
+    st.tuples(
+        st.just("events"),
+        st.builds(
+            lambda i, t, more: {"id": i, "timestamp": t, "features": {"x": 1.0}, **more},
+            FEW, st.integers(0, 60), st.sampled_from([{}, {}, {"label": "yes"}]),
+        ),
+    ),
+    st.tuples(
+        st.just("labels"),
+        st.builds(lambda i, t: {"id": i, "label": "yes", "timestamp": t}, FEW, st.integers(0, 60)),
+    ),
+    st.tuples(st.just("control"), st.builds(lambda t: {"type": "tick", "timestamp": t}, st.integers(0, 60))),
+)  # fmt: skip
+quiet_streams = st.lists(quiet_inputs, max_size=40).map(stream_of)
+
 # any JSON at all, with the numbers, texts and depths that break things
 HOSTILE: tuple[Any, ...] = (
     10**30, -(10**30), 10**400, 2**53 + 1, 2**63, 2**64, -0.0, 1e12, 1.0000000000000002e12, 1e308,

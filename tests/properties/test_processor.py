@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,8 +34,8 @@ def test_resuming_changes_nothing(records: list[Record], data: st.DataObject) ->
 def test_the_books_add_up(records: list[Record]) -> None:
     """Events, labels, duplicates, ticks, commands and garbage in any order: every input is accounted for."""
     processor = Processor(DEFINITION)
-    for record in records:
-        processor.process(record)
+    for new in records:
+        processor.process(new)
         assert processor.books.unaccounted == 0
     books = processor.books
     assert (books.events, books.control) == tuple(
@@ -73,16 +74,16 @@ def is_envelope(message: object) -> bool:
     )
 
 
-@given(records=streams, data=st.data())
-def test_a_repeated_record_changes_nothing(records: list[Record], data: st.DataObject) -> None:
-    """A record delivered again, as after a rebalance, gives nothing and leaves the state as it was."""
+@given(records=streams)
+def test_a_repeated_record_changes_nothing(records: list[Record]) -> None:
+    """Records delivered again, as after a rebalance, give nothing and leave the state as it was."""
     processor = Processor(DEFINITION)
-    for number, record in enumerate(records):
-        processor.process(record)
-        again = records[data.draw(st.integers(0, number))]
-        before = processor.snapshot()
-        assert processor.process(again) == []
-        assert processor.snapshot() == before
+    for number, new in enumerate(records):
+        processor.process(new)
+        if number % 7 == 0:
+            before = processor.snapshot()
+            assert run(processor, records[: number + 1]) == []
+            assert processor.snapshot() == before
 
 
 TASKS = {
@@ -92,7 +93,7 @@ TASKS = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(messages=st.lists(nearly_good(), max_size=6), task=st.sampled_from(list(TASKS)))
 def test_no_value_stops_the_worker(messages: list[tuple[str, object]], task: str) -> None:
     """Whatever JSON comes, it is processed, encoded and kept in a snapshot, and the model stays sane."""
@@ -126,7 +127,7 @@ TYPED = definition(
 CODEC = Processor(TYPED).codec
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     features=st.fixed_dictionaries(
         {"number": st.floats(-10, 10) | values},
@@ -140,11 +141,12 @@ CODEC = Processor(TYPED).codec
 def test_fast_and_slow_decoding_agree(features: dict[str, object]) -> None:
     """An event breaks the contract by msgspec's one pass exactly if it does when looked at value by value."""
     message = {"id": "a", "features": features}
-    try:
-        decoded = CODEC.event(record("events", 0, dumped(message)))
-    except RefusalError as refusal:
-        assert refusal.reason == "undecodable"
+    event = record("events", 0, dumped(message))
+    if "\\ud800" in repr(features):
+        with pytest.raises(RefusalError, match="UTF-8"):
+            CODEC.event(event)
         return
+    decoded = CODEC.event(event)
     assert decoded.violations == Contract(TYPED).violations(features)
     if not decoded.violations:
         assert set(decoded.event.features) <= set(TYPED.features)
