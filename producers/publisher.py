@@ -130,6 +130,7 @@ class Publisher:
             "linger_ms": linger,
             "delivery_timeout_ms": milliseconds,
             "request_timeout_ms": min(30_000, max(1, milliseconds - linger)),
+            "reconnect_backoff_max_ms": 1000,  # a broker that restarts is found again soon
             "max_block_ms": PATIENCE_MS,
             "bootstrap_timeout_ms": PATIENCE_MS,
             "allow_auto_create_topics": False,
