@@ -76,7 +76,25 @@ class Topics:
         new.append(NewTopic(f"{self.setup.name}.status", 1, 1, config={"cleanup.policy": "compact"}))
         for future in self._admin.create_topics(new).values():
             future.result()
+        self._wait_for_leaders()
         return self
+
+    def _wait_for_leaders(self, seconds: float = 20) -> None:
+        """Return when every partition of every topic can be asked: making a topic answers before that."""
+        deadline = time.monotonic() + seconds
+        left = [
+            TopicPartition(f"{self.setup.name}.{s}", p)
+            for s in SUFFIXES
+            for p in range(self.setup.partitions)
+        ]
+        while left:
+            try:
+                self._consumer.get_watermark_offsets(left[-1], timeout=10)
+                left.pop()
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
