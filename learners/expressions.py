@@ -145,7 +145,9 @@ class _Compiler:
             remedy = (
                 "Use == to compare" if re.search(r"[^=<>!]=[^=]", text) else 'E.g. "amount > 900 and new"'
             )
-            self._fail((error.offset or 1) + self._shift, f"is no condition: {error.msg}", remedy)
+            at_end = error.lineno != 1 or not error.offset
+            position = len(self.source) + 1 if at_end else (error.offset or 0) + self._shift
+            self._fail(position, f"is no condition: {error.msg}", remedy)
         except (ValueError, RecursionError, MemoryError):
             self._fail(1, "cannot be read", "Make it shorter and use ordinary characters")
 
@@ -330,7 +332,7 @@ class _Compiler:
             return _fixed("boolean", value)
         if isinstance(value, str):
             return _fixed("text", value)
-        if isinstance(value, int | float) and math.isfinite(value) and abs(value) <= 1e15:
+        if isinstance(value, int | float) and abs(value) <= 1e15:
             return _fixed("number", value)
         self._refuse(node, "is no number, text, true or false", "Numbers go up to 1e15")
 

@@ -205,7 +205,7 @@ def _probabilities(then: Any, definition: Definition, key: str) -> dict[Any, flo
     others = [label for label in definition.classes if label not in given]
     if total > 1.0 + SUM_TOLERANCE or (not others and total < 1.0 - SUM_TOLERANCE):
         raise DefinitionError(key, f"the probabilities sum to {total:g}", "Make them sum to 1")
-    rest = max(0.0, 1.0 - total) / len(others) if others else 0.0
+    rest = round(max(0.0, 1.0 - total) / len(others), 12) if others else 0.0
     scale = total if total > 1.0 or not others else 1.0
     order = definition.classes or tuple(given)
     return {_inside(c, definition): round(given[c] / scale, 12) if c in given else rest for c in order}
