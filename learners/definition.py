@@ -97,7 +97,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     recipe
-        A name of the catalogue (``meander init`` lists them), or the import path of a function that
+        A name of the catalogue, or the import path of a function that
         returns a River estimator or the estimator class itself: ``"my_package.models:build"``.
     parameters
         Keyword arguments of the recipe.
