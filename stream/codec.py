@@ -94,7 +94,8 @@ class Codec:
         _check_id(event.id)
         violations = self._contract.violations(event.features)
         if not violations:  # what broke the fast way is in no declared feature: leave it behind
-            event.features = msgspec.convert(event.features, self._contract.features_type)
+            # not strict: 2.0 is an integer
+            event.features = msgspec.convert(event.features, self._contract.features_type, strict=False)
         return Decoded(event, violations)
 
     def label(self, record: Record) -> LabelRecord:
