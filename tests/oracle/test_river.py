@@ -1,0 +1,151 @@
+"""One model of a deployment scores exactly as by River's own evaluation: no label leaks, none is lost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from river import datasets, evaluate, linear_model, metrics, multiclass, preprocessing
+
+from learners.definition import Definition, parse_definition
+from producers import delays, files
+from producers.load import Columns
+from stream.messages import Example
+from stream.replay import Outcomes, replay_rows
+
+DELAYS = (None, 1, 50)
+Stream = list[tuple[dict[str, Any], Any]]
+
+
+class Answers(Outcomes):
+    """Scores what one slot answered at event time, in the order in which labels came."""
+
+    def __init__(self, definition: Definition, measures: Iterable[Any], slot: str = "lr") -> None:
+        super().__init__(definition, None)
+        self.measures, self._slot = list(measures), slot
+
+    def labelled(self, example: Example, slots: tuple[str, ...]) -> None:
+        """See `Outcomes.labelled`."""
+        super().labelled(example, slots)
+        answer, label = example.answers[slots.index(self._slot)], example.label
+        if isinstance(label, bool):
+            answer = {False: 1.0 - answer, True: answer}
+        elif answer is None:
+            return  # one-vs-rest before its first class: River does not score silence either
+        for measure in self.measures:
+            if isinstance(measure, metrics.base.ClassificationMetric) and measure.requires_labels:
+                measure.update(label, max(answer, key=answer.__getitem__))
+            else:
+                measure.update(label, answer)
+
+
+def scored(raw: dict[str, Any], stream: Stream, delay: int | None, *measures: Any) -> list[float]:
+    """Return what a deployment scores on a stream: labels inside the events, or so many rows late."""
+    definition = parse_definition({"name": "oracle", "drift": {"on_drift": "tell"}, **raw})
+    answers = Answers(definition, measures)
+    law = None if delay is None else delays.constant(delay)
+    rows = ({**x, "target": y} for x, y in stream)
+    report = replay_rows(
+        definition, rows, Columns(), answers, labels="inside" if delay is None else "topic", delay=law
+    )
+    assert report
+    return [measure.get() for measure in answers.measures]
+
+
+def by_river(model: Any, stream: Stream, delay: int | None, measure: Any) -> float:
+    """Return what `river.evaluate.progressive_val_score` says."""
+    evaluate.progressive_val_score(iter(stream), model, measure, delay=delay)
+    return float(measure.get())
+
+
+def declared(stream: Stream) -> dict[str, Any]:
+    return {name: {} for name in stream[0][0]}
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+def test_binary_phishing(delay: int | None) -> None:
+    """Accuracy and log loss of logistic regression on Phishing equal River's to the last bit."""
+    stream = list(datasets.Phishing())
+    raw = {"task": "binary", "features": declared(stream), "label": {"classes": [False, True]}}
+    found = scored(raw, stream, delay, metrics.Accuracy(), metrics.LogLoss())
+    assert found == [
+        by_river(preprocessing.StandardScaler() | linear_model.LogisticRegression(), stream, delay, measure)
+        for measure in (metrics.Accuracy(), metrics.LogLoss())
+    ]
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+def test_binary_elec2(delay: int | None, data_folder: Path) -> None:
+    """The same on the first rows of a real stream with classes in words."""
+    rows = list(files.rows(data_folder / "elec2.csv.gz", 3000))
+    names = [name for name in rows[0] if name != "target"]
+    features = {name: {} for name in names}
+    raw = {"task": "binary", "features": features, "label": {"classes": ["DOWN", "UP"]}}
+    found = scored(
+        raw,
+        [(row, row.pop("target")) for row in map(dict, rows)],
+        delay,
+        metrics.Accuracy(),
+        metrics.LogLoss(),
+    )
+    stream = [({name: float(row[name]) for name in names}, row["target"] == "UP") for row in rows]
+    assert found == [
+        by_river(preprocessing.StandardScaler() | linear_model.LogisticRegression(), stream, delay, measure)
+        for measure in (metrics.Accuracy(), metrics.LogLoss())
+    ]
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+def test_multiclass_image_segments(delay: int | None) -> None:
+    """Accuracy and cross-entropy of one-vs-rest on ImageSegments equal River's."""
+    stream = list(datasets.ImageSegments())
+    raw = {
+        "task": "multiclass",
+        "features": declared(stream),
+        "label": {"classes": sorted({y for _, y in stream})},
+    }
+    found = scored(raw, stream, delay, metrics.Accuracy(), metrics.CrossEntropy())
+    assert found == [
+        by_river(
+            preprocessing.StandardScaler()
+            | multiclass.OneVsRestClassifier(linear_model.LogisticRegression()),
+            stream,
+            delay,
+            measure,
+        )
+        for measure in (metrics.Accuracy(), metrics.CrossEntropy())
+    ]
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+def test_regression_trump_approval(delay: int | None) -> None:
+    """The mean absolute error of linear regression on TrumpApproval equals River's."""
+    stream = list(datasets.TrumpApproval())
+    raw = {"task": "regression", "features": declared(stream)}
+    found = scored(raw, stream, delay, metrics.MAE())
+    model = preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.01)
+    assert found == [by_river(model, stream, delay, metrics.MAE())]
+
+
+FULL = {
+    # file: classes, positive, accuracy of plain River as the README of the data has it
+    "elec2": (["DOWN", "UP"], 0.837),
+    "noaa_weather": (["0", "1"], 0.768),
+    "stagger_abrupt": (["0", "1"], 0.930),
+    "insects_gradual_balanced": (["2", "3", "4", "5", "11", "12"], 0.779),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_whole_streams_score_as_published(name: str, data_folder: Path) -> None:
+    """On the real streams the default model's accuracy is that of the table beside the data, to .001."""
+    classes, published = FULL[name]
+    rows = list(files.rows(data_folder / f"{name}.csv.gz"))
+    raw = {
+        "task": "binary" if len(classes) == 2 else "multiclass",
+        "features": {feature: {} for feature in rows[0] if feature != "target"},
+        "label": {"classes": classes},
+    }
+    stream = [(row, row.pop("target")) for row in map(dict, rows)]
+    (accuracy,) = scored(raw, stream, None, metrics.Accuracy())
+    assert accuracy == pytest.approx(published, abs=0.001)
