@@ -118,7 +118,7 @@ def passive_aggressive(d: Definition, *, C: float = 0.01) -> base.Estimator:
 
 @_recipe("binary")
 def alma(d: Definition, *, alpha: float = 0.9) -> base.Estimator:
-    """Approximate large margin: its weights never leave the unit ball; probabilities stay near 0.5."""
+    """Approximate large margin: weights scaled back to the unit ball; probabilities stay near 0.5."""
     return features.prepare(d, linear_model.ALMAClassifier(alpha=alpha), "linear")
 
 

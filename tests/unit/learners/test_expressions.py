@@ -192,7 +192,23 @@ SIGNS = ["==", "!=", ">=", "2.5", "1e15", *"()[],<+-*/=0\\"]
 TOKENS = st.sampled_from([*FEATURES, *WORDS, *SIGNS])
 
 
-@given(st.one_of(st.text(max_size=40), st.lists(TOKENS, max_size=12).map(" ".join)))
+NUMBERS = st.recursive(
+    st.sampled_from(["amount", "income", "count", "`in`", "0", "2.5", "1e15", "hour(at)"]),
+    lambda n: st.tuples(n, st.sampled_from("+-*/"), n).map(lambda t: f"({' '.join(t)})"),
+    max_leaves=6,
+)
+COMPARISONS = st.tuples(NUMBERS, st.sampled_from(["<", ">=", "==", "!=", "< 3 <"]), NUMBERS).map(" ".join)
+CONDITIONS = st.recursive(
+    st.one_of(COMPARISONS, st.sampled_from(["new", "country in ['CH']", "'a' in note", "income is missing"])),
+    lambda c: st.one_of(
+        c.map("not ({})".format),
+        st.tuples(c, st.sampled_from(["and", "or"]), c).map(lambda t: f"({' '.join(t)})"),
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(TOKENS, max_size=12).map(" ".join), CONDITIONS))
 def test_any_text_compiles_or_is_refused(condition):
     """Whatever is written: a condition that holds, does not hold or is silent; or a DefinitionError."""
     try:
