@@ -14,7 +14,8 @@ from stream import toml
 from stream.settings import Settings, load_settings, masked
 
 REBUILD = frozenset(  # what learned state does not survive a change of; see `learners.snapshot.fingerprint`
-    {"name", "task", "scope", "seed", "features"}
+    {"name", "task", "scope", "seed", "features", "champion", "models"}
+    | {f"drift.{key}" for key in ("detector", "parameters", "cooldown")}
     | {f"label.{key}" for key in ("classes", "positive", "min", "max")}
 )
 PENDING_MEMORY = 4e9  # bytes that waiting predictions may take before it is worth a word

@@ -6,7 +6,7 @@ from typing import Any
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
-from learners.errors import MeanderError
+from learners.errors import IncompatibleSnapshotError, MeanderError
 from learners.lineage import Kind, Transition
 from learners.policy import Decision, Evidence, decide
 from learners.roster import Asked, Member, Mode, Roster
@@ -288,6 +288,7 @@ class Learn:
             f"member.{m.number}": pickle.dumps(m, protocol=5) for m in (*roster.members, *cold) if m.learns
         }
         rest = {
+            "made_with": self._made_with(),
             "members": [(m.number, m.slot, m.score) for m in roster.members if not m.learns],
             "champion": roster.champion.number,
             "challengers": [m.number for m in roster.challengers],
@@ -302,9 +303,33 @@ class Learn:
         }
         return {"learn": pickle.dumps(rest, protocol=5), **sections}
 
+    def _made_with(self) -> dict[str, Any]:
+        """Return the parts of the definition that members and detector were made with, by key."""
+        d = self.definition
+        return {
+            "champion": d.champion,
+            "models": {slot: (model.recipe, model.parameters) for slot, model in d.models.items()},
+            "seed": d.seed,
+            "drift.detector": (d.drift.detector, d.drift.parameters, d.drift.cooldown),
+            **{f"rules.{name}": (rule.recipe, rule.parameters) for name, rule in d.rules.items()},
+        }
+
     def resume(self, sections: dict[str, bytes]) -> None:
-        """Continue from what `state` returned. Declared rules come from the definition of now."""
+        """Continue from what `state` returned. Declared rules come from the definition of now.
+
+        Raises
+        ------
+        IncompatibleSnapshotError
+            When models, champion, seed or detector are not those of now.
+        """
         rest = pickle.loads(sections["learn"])
+        made_with, now = rest["made_with"], self._made_with()
+        for key in now:
+            if made_with.get(key) != now[key] and not key.startswith("rules."):
+                raise IncompatibleSnapshotError(
+                    f"{key} is not what the snapshot was made with, and learned state cannot follow. "
+                    "Undo the change, or begin anew in an empty snapshot folder."
+                )
         members: dict[int, Member] = {
             int(name.removeprefix("member.")): pickle.loads(data)
             for name, data in sections.items()
@@ -317,7 +342,8 @@ class Learn:
         scores = {slot: score for _, slot, score in rest["members"]}
         learned = {m.slot: m for m in members.values() if m.is_rule}
         for index, rule in enumerate(roster.rules):
-            if rule.learns and rule.slot in learned:
+            same = made_with.get(f"rules.{rule.slot}") == now[f"rules.{rule.slot}"]
+            if same and rule.learns and rule.slot in learned:
                 learned[rule.slot].number = rule.number
                 roster.rules[index] = learned[rule.slot]
             elif rule.slot in scores:

@@ -71,10 +71,14 @@ class Processor:
         if record.offset < self.next[source]:
             return []
         outputs: list[Output] = []
+        births: list[Transition] = []
         if not self._born:
             self._born = True
-            self._emit(outputs, record, self.learn.birth(record.timestamp, position_of(record)))
+            births = self.learn.birth(record.timestamp, position_of(record))
+            self._emit(outputs, record, births)
         self._handlers[source](record, outputs)
+        for birth in births:  # dated by the first event, where this is one
+            birth.timestamp = max(self.serve.watermark, 0) or record.timestamp
         self.next[source] = record.offset + 1
         if not outputs:
             self._pass(source, record, outputs)
