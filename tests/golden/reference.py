@@ -1,0 +1,62 @@
+"""What Meander should predict, said once more in the plainest way: one loop over JSON lines, and River.
+
+It shares no code with the Processor: one champion, the rule of class frequencies, a warm-up, labels
+inside the events, events that break the contract, duplicates, garbage.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from river import linear_model, preprocessing
+
+WARM_UP, WINDOW = 30, 1000
+
+
+def reference(lines: Iterable[bytes], names: list[str], classes: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the prediction for each JSON line that deserves one; ``classes[1]`` is the positive class."""
+    model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    recent: deque[bool] = deque()
+    learned, labels, warm = 0, 0, False
+    seen: set[str] = set()
+    classes_seen: set[bool] = set()
+    for offset, line in enumerate(lines):
+        try:
+            event = json.loads(line)
+            identifier, features = event["id"], event["features"]
+        except (ValueError, KeyError):
+            continue
+        if identifier in seen:
+            continue
+        seen.add(identifier)
+        x = {name: features.get(name) for name in names}
+        broken = [name for name, value in x.items() if not isinstance(value, int | float)]
+        answer: dict[str, Any] = {"id": identifier, "timestamp": event.get("timestamp", offset)}
+        if warm and not broken:
+            p = model.predict_proba_one(x)[True]
+            answer |= {"served_by": "champion:lr", "model_version": f"reference/v1@{learned}"}
+        elif recent:
+            count = Counter(recent)
+            p = (count[True] + 1 / 2) / (len(recent) + 1)
+            answer |= {"served_by": "rule:prior"}
+        else:
+            p = None
+            answer |= {"served_by": "default"}
+        answer["prediction"] = classes[p is not None and p > 0.5]
+        if p is not None:
+            answer["probabilities"] = {classes[0]: 1 - p, classes[1]: p}
+        if broken:
+            answer["flags"] = [f"contract:{name}" for name in broken]
+        elif not warm:
+            answer["flags"] = ["warm_up"]
+        yield answer
+        if "label" in event and not broken:
+            truth = event["label"] == classes[1]
+            model.learn_one(x, truth)
+            recent.append(truth)
+            if len(recent) > WINDOW:
+                recent.popleft()
+            learned, labels = learned + 1, labels + 1
+            classes_seen.add(truth)
+            warm = warm or labels >= WARM_UP or len(classes_seen) == 2
