@@ -152,7 +152,7 @@ def test_nothing_is_lost_or_doubled_when_workers_are_killed(deploy, partitions, 
     with open_log(settings) as log:
         assert events.length == count(log, "predictions", partitions)
         for partition in range(partitions):
-            assert [] == differences(settings.definition, partition, log)
+            assert differences(settings.definition, partition, log) == []
     assert landed >= 1
 
 
@@ -191,7 +191,7 @@ def test_a_second_worker_shares_the_partitions_and_takes_over(deploy):
     with open_log(settings) as log:
         assert events.length == count(log, "predictions", 4)
         for partition in range(4):
-            assert [] == differences(settings.definition, partition, log)
+            assert differences(settings.definition, partition, log) == []
 
 
 def test_detectors_trigger_what_the_definition_says(deploy):
