@@ -17,7 +17,7 @@ from stream.messages import DeadLetter, Example, Output, Prediction, Record, Sou
 from stream.ports import Log
 from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import Processor
-from stream.processing.recovery import Tail
+from stream.processing.recovery import Tail, begin
 from stream.report import Report
 
 Progress = Callable[[int], None]
@@ -158,6 +158,7 @@ def replay_topics(
     What comes out equals, byte for byte, what went out; `differences` checks it.
     """
     processor = Processor(definition, partition, outcomes)
+    begin(processor, log)
     start = time.perf_counter()
     for record in journal(log, partition):
         outcomes.send(processor.process(record))
@@ -176,6 +177,7 @@ def journal(log: Log, partition: int) -> Iterator[Record]:
 def differences(definition: Definition, partition: int, log: Log) -> list[str]:
     """Say where the output topics differ from what a replay gives: value, key and headers, in order."""
     processor = Processor(definition, partition)
+    begin(processor, log)
     sent = {topic: log.read(topic, partition, *log.bounds(topic, partition)) for topic in FILES}
     found: list[str] = []
     for record in journal(log, partition):

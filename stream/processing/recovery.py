@@ -12,6 +12,7 @@ from stream.processing.journal import SOURCES, Mark, in_order, parse_mark
 from stream.processing.processor import Processor
 
 OUTPUTS = ("predictions", "transitions", "dead-letters")
+ANEW = "begin anew with empty topics (meander topics delete, then create) and an empty snapshot folder"
 
 
 class LostStateError(MeanderError):
@@ -42,7 +43,7 @@ class Tail:
             if start > end:
                 raise LostStateError(
                     f"{topic}[{partition}] ends at {end}, but the snapshot knows records up to {start}: "
-                    "the topic was made anew. Restore the topic, or begin anew in an empty snapshot folder."
+                    f"the topic was made anew. Restore the topic, or {ANEW}."
                 )
             for record in log.read(topic, partition, max(start, first), end):
                 headers = dict(record.headers)
@@ -54,6 +55,12 @@ class Tail:
                 source = headers["meander-source"].decode()
                 self.emitted.add((topic, source))
                 self.marks.append(parse_mark(source, headers["meander-inputs"].decode()))
+
+
+def begin(processor: Processor, log: Log) -> None:
+    """Let a new processor begin where the inputs begin: retention may have taken some before it was born."""
+    for source in SOURCES:
+        processor.next[source] = log.bounds(source, processor.partition)[0]
 
 
 def catch_up(
@@ -77,18 +84,20 @@ def catch_up(
     """
     partition = processor.partition
     inputs: dict[str, Iterator[Record]] = {}
+    if not tail.marks and not any(processor.next.values()):
+        begin(processor, log)
     for source in SOURCES:
         first, end = log.bounds(source, partition)
         start = processor.next[source]
         if start < first:
             raise LostStateError(
                 f"{source}[{partition}] begins at {first}, but the state stands at {start}: retention took "
-                "what is between. Restore the records, or begin anew in an empty snapshot folder."
+                f"what is between. Restore the records, or {ANEW}."
             )
         if start > end:
             raise LostStateError(
                 f"{source}[{partition}] ends at {end}, but the state stands at {start}: the topic was made "
-                "anew. Restore the topic, or begin anew in an empty snapshot folder."
+                f"anew. Restore the topic, or {ANEW}."
             )
         inputs[source] = log.read(source, partition, start, end)
     for count, record in enumerate(in_order(tail.marks, inputs), 1):
