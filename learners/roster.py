@@ -120,6 +120,16 @@ class Roster:
         ]
         self.rearrange()
 
+    @property
+    def mode(self) -> Mode:
+        """Who answers."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        self.champion_serves = mode is Mode.CHAMPION  # asked several times for each event
+
     def rearrange(self) -> None:
         """Recompute what depends on who is in the roster; call it after any change of members."""
         self.members = (self.champion, *self.challengers, *self.rules)
@@ -154,7 +164,7 @@ class Roster:
             except Exception as error:  # noqa: BLE001  whatever a member raises, the event is answered
                 broken += ((self.members[len(answers)], f"{type(error).__name__}: {error}"),)
                 answers.append(None)
-        served = 0 if self.mode is Mode.CHAMPION and answers[0] is not None else self._rule(answers)
+        served = 0 if self.champion_serves and answers[0] is not None else self._rule(answers)
         answer = answers[served] if served >= 0 else None
         return Asked(self.panel, tuple(answers), served, answer, broken)
 

@@ -76,13 +76,13 @@ class Learn:
         if losses[0] is not None:
             if roster.challengers:
                 self._compare_challengers(losses, losses[0], lag)
-            if roster.mode is Mode.FALLBACK:
+            if not roster.champion_serves and roster.mode is Mode.FALLBACK:
                 self._compare_rules(losses, losses[0])
         self.task.observe(label)
         evidence.observe(label)
         failed = [] if roster.frozen else self._teach(example.features, label)
         transitions = [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
-        if signal is None and not roster.challengers and roster.mode is Mode.CHAMPION:
+        if signal is None and not roster.challengers and roster.champion_serves:
             return transitions  # nothing that could call for a decision
         decisions = decide(self.definition, roster, evidence, signal)
         return transitions + [self._carry_out(d, timestamp, position) for d in decisions]

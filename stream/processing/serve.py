@@ -16,7 +16,6 @@ from stream.processing.books import Books
 
 _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.WARM_UP: ("warm_up",),
-    Mode.CHAMPION: (),
     Mode.FALLBACK: ("fallback",),
 }
 _SILENT = ("champion_silent",)
@@ -82,9 +81,9 @@ class Serve:
             flags = tuple(f"contract:{name}" for name in violations)
         else:
             asked = roster.ask(x)
-            flags = _FLAGS[roster.mode]
-            if asked.served != 0 and roster.mode is Mode.CHAMPION:
-                flags = _SILENT
+            flags = ()
+            if asked.served != 0:
+                flags = _SILENT if roster.champion_serves else _FLAGS[roster.mode]
         served = asked.served
         if served >= 0:
             value, probabilities = self._task.render(asked.answer)

@@ -117,7 +117,7 @@ CHANGES = [
     (("label", {}), {"scope": "partition"}, "scope", False),
     (("label", {}), {"warm_up": 5}, "warm_up", True),
     (("rules", {"low": {"when": "amount < 1", "then": "fine"}}), {}, "rules.low", True),
-    (("models", {"m": {"recipe": "naive_bayes"}}), {}, "models.m", True),
+    (("models", {"m": {"recipe": "naive_bayes"}}), {}, "models.m", False),
     (("drift", {"alpha": 0.01}), {}, "drift.alpha", True),
     (("kafka", {"replication": 3}), {}, "kafka.replication", True),
     (("snapshots", {"keep": 9}), {}, "snapshots.keep", True),
