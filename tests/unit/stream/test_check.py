@@ -127,13 +127,17 @@ CHANGES = [
 
 @pytest.mark.parametrize(("changed", "more", "key", "keeps"), CHANGES)
 def test_a_change_keeps_state_or_not(changed, more, key, keeps):
-    """Each change is named by its key, and what it costs is what a snapshot's fingerprint says."""
+    """Each change is named by its key, and what it costs is what a snapshot's fingerprint says.
+
+    Models are not in the fingerprint: a snapshot refuses to resume other ones by itself.
+    """
     if "task" in more:
         changed = (changed[0], {**changed[1], "positive": None})
     before, after = settings(), settings(changed, **more)
     found = {change["key"]: change["keeps_state"] for change in changes(before, after)}
     assert found[key] is keeps
-    assert all(found.values()) == (fingerprint(before.definition) == fingerprint(after.definition))
+    if not key.startswith("models"):
+        assert all(found.values()) == (fingerprint(before.definition) == fingerprint(after.definition))
 
 
 def test_another_seed_needs_a_rebuild():
