@@ -1,0 +1,48 @@
+"""The private hooks of Faust and aiokafka that the lane stands on: there, and missed loudly when gone."""
+
+import inspect
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from faust.transport.drivers import aiokafka as driver
+
+from learners.errors import MeanderError
+from stream.adapters import lane
+
+
+def test_all_hooks_are_there():
+    """The versions named in constraints.txt have every hook."""
+    lane.check_hooks()
+
+
+@pytest.mark.parametrize(("owner", "name"), lane.HOOKS)
+def test_a_hook_that_moved_stops_the_start(monkeypatch, owner, name):
+    """The error names the hook and the versions, before anything runs."""
+
+    class Bare:
+        pass
+
+    Bare.__module__, Bare.__name__ = owner.__module__, owner.__name__
+    monkeypatch.setattr(lane, "HOOKS", ((Bare, name),))
+    with pytest.raises(MeanderError, match=rf"{name} is gone.*faust-streaming \d"):
+        lane.check_hooks()
+
+
+def test_overridden_methods_have_the_signatures_they_had():
+    """What the lane overrides is called with the arguments it expects."""
+    expected = {
+        (driver.Consumer, "on_buffer_full"): ["self", "tp"],
+        (driver.Consumer, "seek_to_committed"): ["self"],
+        (driver.Consumer, "_new_consumer_thread"): ["self"],
+        (driver.AIOKafkaConsumerThread, "_commit"): ["self", "offsets"],
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],
+        (driver.Producer, "_settings_extra"): ["self"],
+        (AIOKafkaProducer, "send_batch"): ["self", "batch", "topic", "partition"],
+    }
+    for (owner, name), parameters in expected.items():
+        assert list(inspect.signature(getattr(owner, name)).parameters) == parameters, name
+
+
+def test_the_consumer_keeps_its_fetch_wait_where_the_lane_sets_it():
+    """aiokafka reads `_fetch_max_wait_ms` when it starts, so that setting it before changes the fetches."""
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
