@@ -63,8 +63,10 @@ def check_hooks() -> None:
                 f"{owner.__module__}.{owner.__name__}.{name} is gone: faust-streaming {faust.__version__} or "
                 f"aiokafka {aiokafka.__version__} moved it. Install the versions named in pyproject.toml."
             )
-    if "_fetch_max_wait_ms" not in inspect.getsource(aiokafka.AIOKafkaConsumer.__init__):
-        raise MeanderError(f"aiokafka {aiokafka.__version__} has renamed AIOKafkaConsumer._fetch_max_wait_ms")
+    started = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+    for name in ("_fetch_max_wait_ms", "_isolation_level"):
+        if f"self.{name}" not in started:
+            raise MeanderError(f"aiokafka {aiokafka.__version__} has renamed AIOKafkaConsumer.{name}")
 
 
 class Batch(list[Any]):
@@ -128,6 +130,7 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"  # as recovery reads: both must see the same inputs
         return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
