@@ -137,7 +137,8 @@ def _problem(value: Any, feature: Feature) -> str | None:
         case "time":
             if isinstance(value, str):
                 return None if len(value) <= 40 else "is no time: longer than 40 characters"
-            if isinstance(value, bool) or not isinstance(value, int):
+            whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+            if isinstance(value, bool) or not whole:
                 return f"{_shown(value)} is no time: use epoch milliseconds or ISO 8601"
             return None if abs(value) <= TIME_LIMIT else f"{_shown(value)} is no time: too far away"
     if not isinstance(value, str):
