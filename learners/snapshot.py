@@ -1,8 +1,8 @@
 r"""The snapshot format: named sections of bytes in one checked envelope.
 
-``MEANDER1\n``, the length of the header (4 bytes, big endian), the header (JSON), then the sections
-end to end. The header carries format version, library versions, the definition's fingerprint and a
-BLAKE2b checksum of the sections.
+``MEANDER1\n``, the length of the header (4 bytes, big endian), the header (JSON), the sections end to
+end, and a BLAKE2b checksum (16 bytes) of everything before it. The header carries format version,
+library versions, the definition's fingerprint and the positions that the state has reached.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from learners.errors import IncompatibleSnapshotError, SnapshotError
 
 MAGIC = b"MEANDER1\n"
 FORMAT = 1
+CHECKSUM = 16  # bytes
 LIBRARIES = ("river", "numpy")
 
 
@@ -35,8 +36,6 @@ class Header(Struct, kw_only=True):
         Of the definition: features, label, task, name and scope (what a state cannot survive a change of).
     sections
         Name and length, in order.
-    checksum
-        BLAKE2b of the sections, hexadecimal.
     facts
         Free facts: partition, positions, generation.
     """
@@ -45,7 +44,6 @@ class Header(Struct, kw_only=True):
     libraries: dict[str, str]
     fingerprint: str
     sections: list[tuple[str, int]]
-    checksum: str
     facts: dict[str, Any] = {}
 
 
@@ -80,11 +78,15 @@ def pack(definition: Definition, sections: Mapping[str, bytes], facts: Mapping[s
         libraries=libraries(),
         fingerprint=fingerprint(definition),
         sections=[(name, len(data)) for name, data in sections.items()],
-        checksum=hashlib.blake2b(body, digest_size=16).hexdigest(),
         facts=dict(facts),
     )
     head = msgspec.json.encode(header)
-    return b"".join((MAGIC, len(head).to_bytes(4, "big"), head, body))
+    data = b"".join((MAGIC, len(head).to_bytes(4, "big"), head, body))
+    return data + _checksum(data)
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=CHECKSUM).digest()
 
 
 def read_header(data: bytes) -> tuple[Header, int]:
@@ -103,7 +105,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
         raise SnapshotError("truncated: the header is not whole")
     try:
         return msgspec.json.decode(data[start : start + length], type=Header), start + length
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"corrupted header: {error}") from None
 
 
@@ -118,10 +120,10 @@ def unpack(definition: Definition, data: bytes) -> tuple[Header, dict[str, bytes
         When it is sound, but of another definition, format or library version.
     """
     header, at = read_header(data)
-    body = data[at:]
-    if len(body) != sum(length for _, length in header.sections):
+    body, checksum = data[at:-CHECKSUM], data[-CHECKSUM:]
+    if len(data) - at - CHECKSUM != sum(length for _, length in header.sections):
         raise SnapshotError("truncated: the sections are not whole")
-    if hashlib.blake2b(body, digest_size=16).hexdigest() != header.checksum:
+    if _checksum(data[:-CHECKSUM]) != checksum:
         raise SnapshotError("corrupted: the checksum does not match")
     if header.format != FORMAT:
         raise IncompatibleSnapshotError(
