@@ -44,5 +44,5 @@ def test_overridden_methods_have_the_signatures_they_had():
 
 
 def test_the_consumer_keeps_its_fetch_wait_where_the_lane_sets_it():
-    """The consumer reads `_fetch_max_wait_ms` when it starts, so that setting it before changes the fetches."""
+    """The consumer reads `_fetch_max_wait_ms` when it starts: setting it before changes the fetches."""
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
