@@ -52,8 +52,9 @@ def build_detector(name: str, parameters: Mapping[str, Any], seed: int, key: str
         For an unknown name or parameters it does not take.
     """
     if name not in DETECTORS:
-        near = difflib.get_close_matches(name, DETECTORS, n=1, cutoff=0.4)
-        hint = f'Did you mean "{near[0]}"?' if near else f"One of: {', '.join(DETECTORS)}"
+        known = {detector.lower(): detector for detector in DETECTORS}
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+        hint = f'Did you mean "{known[near[0]]}"?' if near else f"One of: {', '.join(DETECTORS)}"
         raise DefinitionError(key, f"{name!r} is no detector", hint)
     seeded = {"seed": seed, **parameters} if name == "KSWIN" else dict(parameters)
     try:
