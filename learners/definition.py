@@ -336,6 +336,12 @@ def _check(d: Definition) -> None:
                 raise DefinitionError(
                     f"{section}.{slot}", "is no slot name", "Use a-z, 0-9, _ and -, at most 63 of them"
                 )
+            if slot.endswith("-next"):
+                raise DefinitionError(
+                    f"{section}.{slot}",
+                    "is how the fresh version of a model is called",
+                    "Do not end in -next",
+                )
     if d.champion not in d.models:
         raise DefinitionError("champion", f"{d.champion!r} is no model", f"One of: {', '.join(d.models)}")
     both = sorted(set(d.models) & set(d.rules))
