@@ -1,6 +1,7 @@
 """The composition root: settings in, a running worker out. The only module that sees everything."""
 
 import gc
+import logging
 
 from faust import Worker
 
@@ -30,6 +31,8 @@ def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = build_app(settings)
     app.finalize()
+    for chatty in ("kafka", "aiokafka"):  # each connection it opens on a restore
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     # what was imported stays: no more of it is walked through, and the rest less often
     gc.collect()
     gc.freeze()

@@ -28,7 +28,7 @@ from producers.scenarios import Scenario, scenario
 from stream import toml
 from stream.adapters.brokers import BrokerMissingError, embedded, free_ports, java_kafka
 from stream.adapters.processes import Child
-from stream.adapters.topics import create_topics
+from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
 from stream.messages import Prediction
 from stream.settings import Settings, load_settings
@@ -110,6 +110,8 @@ def run(rate: float = RATE, console: Console | None = None, brokers: str | None 
                 brokers = parts.enter_context(_broker(folder))
         settings = _define(folder, brokers, own, stream)
         create_topics(settings)
+        if not own:
+            parts.callback(delete_topics, settings)
         worker = parts.enter_context(_part(folder, "worker", "worker", str(settings.file)))
         with console.status("Starting a worker"):
             _wait_until_ready(settings, worker)

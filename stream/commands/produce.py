@@ -122,7 +122,8 @@ def command(
         lost = error
     seconds, count = time.perf_counter() - start, publisher.acknowledged
     click.echo(
-        f"{name}: {load.events_sent:,} events and {load.labels_sent:,} labels sent, "
+        f"{name}: {load.events_sent:,} events{' with labels inside' if mode == 'inside' else ''} "
+        f"and {load.labels_sent:,} labels sent, "
         f"{count:,} of {publisher.sent:,} records acknowledged, in {seconds:.1f} s ({count / seconds:,.0f}/s)"
     )
     if lost is not None:
