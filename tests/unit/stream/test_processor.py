@@ -1,0 +1,356 @@
+"""The whole system as one call, situation by situation."""
+
+import json
+from typing import Any
+
+import pytest
+
+from learners.errors import SnapshotError
+from stream.messages import Record
+from stream.processing.processor import Processor
+from tests.support import TINY, Inputs, definition, predictions, reasons, run, transitions
+
+LABEL = {"classes": ["no", "yes"]}
+
+
+def processor(**changes: Any) -> Processor:
+    return Processor(definition(**{"label": LABEL, "warm_up": 0, **changes}))
+
+
+def event(number: int | str, label: str | None = None, **features: Any) -> tuple[str, dict[str, Any]]:
+    message = {"id": f"e{number}", "timestamp": 10, "features": {"x": 1.0, "y": 1.0, **features}}
+    return "events", message if label is None else {**message, "label": label}
+
+
+def label(number: int | str, value: str = "yes", **more: Any) -> tuple[str, dict[str, Any]]:
+    return "labels", {"id": f"e{number}", "label": value, "timestamp": 10, **more}
+
+
+def command(action: str, identifier: str = "c1", **more: Any) -> tuple[str, dict[str, Any]]:
+    return "control", {"type": "command", "id": identifier, "action": action, "operator": "ada", **more}
+
+
+def fed(p: Processor, *messages: tuple[str, Any]) -> list[Any]:
+    """Process messages after what the processor has had; returns what would stand on the topics."""
+    inputs = Inputs()
+    inputs.next = dict(p.next)
+    return run(p, [inputs.add(source, message) for source, message in messages])
+
+
+def kinds(outputs: list[Any]) -> list[str]:
+    return [t["kind"] for t in transitions(outputs)]
+
+
+# -- answers
+
+
+def test_warm_up_then_the_champion() -> None:
+    """Before labels the default answers, then rules, and from both classes on the champion."""
+    p = processor(warm_up=30)
+    outputs = fed(p, event(1, "no"), event(2, "yes"), event(3))
+    first, second, third = predictions(outputs)
+    assert (first["served_by"], first["prediction"], first["flags"]) == ("default", "no", ["warm_up"])
+    assert "probabilities" not in first
+    assert (second["served_by"], second["flags"]) == ("rule:prior", ["warm_up"])
+    assert (third["served_by"], third["model_version"]) == ("champion:lr", "tiny/v1@2")
+    assert "flags" not in third
+    assert kinds(outputs) == ["started", "warmed_up"]
+
+
+def test_a_broken_event_is_answered_by_a_rule_and_never_learned() -> None:
+    """It gets a flag for each feature, its bytes go to dead letters, and the model does not see it."""
+    p = processor()
+    outputs = fed(p, event(1, "yes"), event(2, "yes", x=6.0, y="much"), event(3, "yes", x=99.0))
+    _, second, third = predictions(outputs)
+    assert (second["served_by"], second["flags"]) == ("rule:high", ["contract:y"])
+    assert (third["served_by"], third["flags"]) == ("rule:prior", ["contract:x"])
+    assert reasons(outputs) == ["contract", "contract"]
+    assert (p.books.learned, p.books.scored_only) == (1, 2)
+
+
+def test_an_invalid_envelope_goes_to_dead_letters_untouched() -> None:
+    """No answer; value, key and headers as they came, with a code and a sentence beside them."""
+    p = processor()
+    bad = Record("events", 0, 0, 5, b"key", b'{"id": 5}', (("trace", b"t1"),))
+    outputs = run(p, [bad])
+    ((topic, key, value, headers),) = [o for o in outputs if o[0] == "dead-letters"]
+    assert (topic, key, value) == ("dead-letters", b"key", b'{"id": 5}')
+    told = dict(headers)
+    assert told["trace"] == b"t1"
+    assert told["meander-reason"] == b"envelope"
+    assert b"Expected `str`" in told["meander-sentence"]
+    assert predictions(outputs) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "reason"),
+    [
+        ("events", b"", "undecodable"),
+        ("events", None, "envelope"),
+        ("events", b"\xff", "undecodable"),
+        ("events", b'{"id": "a", "features": {}, "schema": 2}', "schema_version"),
+        ("events", b'{"id": "' + b"a" * 257 + b'", "features": {}}', "envelope"),
+        ("events", b'{"id": "a"}', "envelope"),
+        ("events", b'{"id": "a", "features": {}, "timestamp": 1e30}', "envelope"),
+        ("events", b'{"id": "a", "features": {}, "timestamp": 1' + b"0" * 30 + b"}", "envelope"),
+        ("events", b'{"id": "a", "features": {"x": 1, "t": "\\ud800"}}', "undecodable"),
+        ("events", b"[" * 100_000, "undecodable"),
+        ("events", b" " * 1_000_001, "too_large"),
+        ("labels", b'{"id": "a"}', "envelope"),
+        ("labels", b'{"id": "a", "label": "maybe"}', "label"),
+        ("labels", b'{"id": "a", "label": {"deep": []}}', "label"),
+        ("control", b'{"type": "dance"}', "envelope"),
+        ("control", b'{"type": "tick", "timestamp": 1' + b"0" * 30 + b"}", "envelope"),
+        (
+            "control",
+            b'{"type": "command", "id": "c", "action": "freeze", "reason": "\\ud800"}',
+            "undecodable",
+        ),
+    ],
+)
+def test_what_is_refused_and_why(source: str, value: bytes | None, reason: str) -> None:
+    """One dead letter with its reason; the worker goes on, and its state can still be kept."""
+    p = processor()
+    assert reasons(run(p, [Record(source, 0, 0, 0, None, value)])) == [reason]
+    assert p.books.unaccounted == 0
+    processor().restore(p.snapshot())
+
+
+@pytest.mark.parametrize("extra", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 400, b"[[{}]]"])
+def test_undeclared_features_never_reach_a_model(extra: bytes) -> None:
+    """Whatever stands in a column nobody declared, the event is ordinary and the model stays sane."""
+    p = processor()
+    value = b'{"id": "%d", "features": {"x": 1, "y": 2, "extra": ' + extra + b'}, "label": "yes"}'
+    for number in range(3):
+        outputs = fed(p, ("events", value.replace(b"%d", b"%d" % number)))
+        (answer,) = predictions(outputs)
+        assert answer["served_by"] == "champion:lr"
+        assert "flags" not in answer
+    assert p.books.learned == 3
+    assert reasons(outputs) == []
+
+
+@pytest.mark.parametrize("depth", range(900, 1010, 10))
+def test_deep_nesting_is_survived(depth: int) -> None:
+    """A value nested about as deep as Python can follow breaks the contract, not the worker."""
+    p = processor()
+    fed(p, ("events", b'{"id": "a", "features": {"x": ' + b"[" * depth + b"]" * depth + b"}}"))
+    assert p.books.predicted + p.books.refused == 1
+    p.snapshot()
+
+
+def test_event_time_is_the_record_s_where_none_is_given() -> None:
+    """An event without a timestamp is dated by its record."""
+    p = processor()
+    outputs = run(p, [Record("events", 0, 0, 77, None, b'{"id": "a", "features": {"x": 1, "y": 1}}')])
+    assert predictions(outputs)[0]["timestamp"] == 77
+
+
+# -- labels
+
+
+def test_labels_inside_and_right_after_teach_the_same() -> None:
+    """A label in its event, or on the labels topic before the next event: the same answers."""
+    numbers = range(60)
+    truth = ["yes" if n % 3 else "no" for n in numbers]
+    inside, after = processor(), processor()
+    first = fed(inside, *(event(n, truth[n], x=float(n % 10)) for n in numbers))
+    second = fed(after, *(m for n in numbers for m in (event(n, x=float(n % 10)), label(n, truth[n]))))
+    assert predictions(first) == predictions(second)
+
+
+def test_what_becomes_of_labels() -> None:
+    """Learned, twice, early, unavailable, late, unmatched, outside the classes: each is counted once."""
+    p = processor(label={**LABEL, "ttl": "100ms"})
+    fed(p, event(1), label(1), label(1), label("early"), event("early"), event(2))
+    fed(p, ("labels", {"id": "e2", "unavailable": True}), label(2), label("never"))
+    books = p.books
+    assert (books.learned, books.duplicate_label, books.unavailable, books.early) == (2, 2, 1, 1)
+    outputs = fed(p, event(3), label(3, "maybe"), ("control", {"type": "tick", "timestamp": 1000}), label(3))
+    assert reasons(outputs) == ["label"]
+    assert kinds(outputs) == ["expired"]
+    assert transitions(outputs)[0]["evidence"] == {"expired": 1}
+    assert (books.late, books.expired, books.unmatched, books.refused_label) == (1, 1, 1, 1)
+    assert (books.labels, books.unaccounted) == (8, 0)
+
+
+def test_a_refused_label_inside_leaves_the_event_waiting() -> None:
+    """The right one may still come on the labels topic."""
+    p = processor()
+    outputs = fed(p, event(1, "maybe"), label(1, "yes"))
+    assert reasons(outputs) == ["label"]
+    assert (p.books.learned, p.books.refused_label) == (1, 1)
+
+
+def test_only_so_many_may_wait() -> None:
+    """Beyond the limits the oldest prediction, and the oldest early label, give up."""
+    p = processor(label={**LABEL, "pending_limit": 2, "early_limit": 1})
+    fed(p, event(1), event(2), event(3), label(1), label(2), label("a"), label("b"))
+    books = p.books
+    assert (books.expired, books.late, books.learned, books.unmatched, books.early) == (1, 1, 1, 1, 1)
+
+
+def test_a_duplicate_event_gets_no_second_answer() -> None:
+    """Neither while it waits nor after its label; its label counts as a duplicate, too."""
+    p = processor()
+    outputs = fed(p, event(1), event(1), label(1), event(1, "no"), event(2, "no"), event(2))
+    assert [a["id"] for a in predictions(outputs)] == ["e1", "e2"]
+    assert (p.books.duplicate, p.books.duplicate_label, p.books.unaccounted) == (3, 1, 0)
+
+
+# -- drift and failure
+
+FLIP = {"detector": "DDM", "cooldown": 50, "min_labels": 50, "patience": 400}
+
+
+def flipping(rows: int, flip: int) -> list[tuple[str, dict[str, Any]]]:
+    return [event(n, "yes" if (n % 10 > 4) == (n < flip) else "no", x=float(n % 10)) for n in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("action", "story"),
+    [
+        ("challenge", ["signal", "challenged", "promoted"]),
+        ("retrain", ["signal", "retrained", "promoted"]),
+        ("fallback", ["signal", "fell_back", "resumed"]),
+        ("tell", ["signal"]),
+    ],
+)
+def test_drift_is_acted_on(action: str, story: list[str]) -> None:
+    """When the relation flips, the action follows, and the answers say by whom and which version."""
+    p = processor(drift={**FLIP, "on_drift": action}, rules={})
+    outputs = fed(p, *flipping(1500, 600))
+    told = kinds(outputs)
+    assert [k for k in dict.fromkeys(told) if k in story] == story
+    served = {a["served_by"] for a in predictions(outputs)}
+    versions = {a["model_version"].split("@")[0] for a in predictions(outputs) if "model_version" in a}
+    assert ("rule:prior" in served) == (action == "fallback")
+    assert (len(versions) > 1) == (action in ("challenge", "retrain"))
+
+
+@pytest.mark.parametrize("trouble", ["raises", "nan", "raises in learning"])
+def test_a_failing_champion_is_replaced_and_rules_answer(trouble: str) -> None:
+    """The event is answered, a fresh version takes the place, and it comes back once it has proved better."""
+    p = processor(rules={})
+    fed(p, *flipping(50, 1000))
+    estimator = p.learn.roster.champion.estimator
+
+    def fails(*_: Any, **__: Any) -> Any:
+        if trouble == "nan":
+            return {True: float("nan")}
+        raise ValueError("no")
+
+    setattr(estimator, "learn_one" if trouble == "raises in learning" else "predict_proba_one", fails)
+    p.learn.roster.rearrange()
+    outputs = fed(p, *(event(f"x{n}", "yes") for n in range(1)))
+    assert kinds(outputs) == ["failed", "fell_back"]
+    failed = transitions(outputs)[0]
+    assert (failed["from"], failed["to"]) == ("tiny/v1@50", "tiny/v2@0")
+    if trouble != "raises in learning":
+        assert predictions(outputs)[0]["served_by"] == "rule:prior"
+    later = fed(p, *(event(f"y{n}", "yes" if n % 10 > 4 else "no", x=float(n % 10)) for n in range(900)))
+    assert kinds(later) == ["resumed"]
+    assert predictions(later)[-1]["model_version"].startswith("tiny/v2@")
+    assert p.books.unaccounted == 0
+
+
+# -- commands
+
+
+def test_an_operator_freezes_and_unfreezes() -> None:
+    """Frozen nothing is learned and labels are scored only; the transition names who asked."""
+    p = processor()
+    outputs = fed(p, event(1, "yes"), command("freeze"), event(2, "yes"), event(3, "yes"))
+    frozen = transitions(outputs)[-1]
+    assert (frozen["kind"], frozen["requested_by"], frozen["command"]) == ("frozen", "ada", "c1")
+    assert predictions(outputs)[-1]["model_version"] == "tiny/v1@1"
+    fed(p, command("unfreeze", "c2"), event(4, "yes"))
+    assert predictions(fed(p, event(5)))[0]["model_version"] == "tiny/v1@2"
+    assert (p.books.learned, p.books.scored_only) == (2, 2)
+
+
+def test_an_operator_falls_back_and_resumes() -> None:
+    """In a fallback by hand rules answer until told otherwise, whatever the evidence."""
+    p = processor(rules={})
+    fed(p, *flipping(100, 1000), command("fallback"))
+    outputs = fed(p, *(event(f"b{n}", "yes" if n % 10 > 4 else "no", x=float(n % 10)) for n in range(900)))
+    assert {a["served_by"] for a in predictions(outputs)} == {"rule:prior"}
+    assert all(a["flags"] == ["fallback"] for a in predictions(outputs))
+    outputs = fed(p, command("resume", "c2"), event("last"))
+    assert kinds(outputs) == ["resumed"]
+    assert predictions(outputs)[0]["served_by"] == "champion:lr"
+
+
+def test_an_operator_retrains_promotes_rolls_back_and_drops() -> None:
+    """Each command is carried out at its place among the events, and told."""
+    p = processor()
+    told = fed(p, event(1, "yes"), command("retrain"), event(2, "no"), command("promote", "c2", target="v2"))
+    assert kinds(told) == ["started", "retrained", "promoted"]
+    promoted = transitions(told)[-1]
+    assert (promoted["from"], promoted["to"], promoted["slot"]) == ("tiny/v1@2", "tiny/v2@1", "lr-next")
+    assert predictions(fed(p, event(3)))[0]["model_version"] == "tiny/v2@1"
+    told = fed(p, command("rollback", "c3"), event(4), command("retrain", "c4"))
+    assert predictions(told)[0]["model_version"] == "tiny/v1@2"
+    assert kinds(fed(p, command("drop", "c5", target="lr-next"))) == ["dropped"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ([command("promote", target="nobody")], "no challenger is called 'nobody'"),
+        ([command("drop")], "no challenger is called None"),
+        ([command("rollback")], "no previous champion"),
+        ([command("retrain", target="tree")], "no model is called 'tree'"),
+        ([command("retrain"), command("retrain", "c2")], "has a started challenger already"),
+        ([command("resume")], "answers already"),
+        ([command("unfreeze")], "is on already"),
+        ([command("freeze"), command("freeze", "c2")], "is frozen already"),
+        ([command("freeze"), command("unfreeze")], "a command of this id came before"),
+        ([command("freeze", expires_at=-1)], "it had expired"),
+    ],
+)
+def test_a_command_that_is_not_carried_out_says_why(messages: list[Any], why: str) -> None:
+    """It is told as rejected, with the reason and who asked."""
+    rejected = transitions(fed(processor(), *messages))[-1]
+    assert rejected["kind"] == "rejected"
+    assert why in rejected["reason"]
+    assert rejected["requested_by"] == "ada"
+
+
+# -- positions and state
+
+
+def test_outputs_say_what_caused_them() -> None:
+    """Source and inputs of each; several of a topic from one input are numbered."""
+    p = processor(drift={**FLIP, "on_drift": "fallback"}, rules={})
+    outputs = fed(p, *flipping(900, 600), label("none"), command("freeze"), event("z"))
+    by_source = [(topic, dict(headers)["meander-source"].decode()) for topic, _, _, headers in outputs]
+    assert len(by_source) == len(set(by_source))
+    signal = next(n for n, t in enumerate(outputs) if t[0] == "transitions" and b'"signal"' in (t[2] or b""))
+    assert by_source[signal + 1] == ("transitions", by_source[signal][1] + ":1")
+    assert dict(outputs[-1][3])["meander-inputs"] == b"labels=1,control=1"
+    assert dict(outputs[-2][3])["meander-inputs"] == b"events=900,labels=1"
+
+
+def test_partitions_name_their_versions() -> None:
+    """With a learner for each partition, versions tell which; a snapshot goes back to its own only."""
+    made = definition(scope="partition", label=LABEL, warm_up=0)
+    third = Processor(made, 3)
+    outputs = run(third, [Record("events", 3, 0, 0, None, json.dumps(event(1)[1]).encode())])
+    assert predictions(outputs)[0]["model_version"] == "tiny/p3/v1@0"
+    assert dict(outputs[-1][3])["meander-source"] == b"events:3:0"
+    with pytest.raises(SnapshotError, match="of partition 3, this is 0"):
+        Processor(made, 0).restore(third.snapshot())
+
+
+def test_rules_may_change_between_snapshot_and_restart() -> None:
+    """Rules and policy are those of the definition of now; what was learned stays."""
+    old = processor()
+    fed(old, *flipping(50, 1000))
+    new = processor(
+        rules={"low": {"when": "x < 100", "then": "yes"}}, drift={**TINY["drift"], "on_drift": "tell"}
+    )
+    new.restore(old.snapshot())
+    (answer,) = predictions(fed(new, event("a", y="broken")))
+    assert answer["served_by"] == "rule:low"
+    assert predictions(fed(new, event("b")))[0]["model_version"] == "tiny/v1@50"
