@@ -19,7 +19,7 @@ from producers.scenarios import Scenario, alternating
 from stream import toml
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.processes import Child
-from stream.adapters.topics import create_topics
+from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
 from stream.replay import FILES, Outcomes, differences, replay_rows
 from stream.settings import Settings, load_settings
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.timeout(280)
 
 
 @pytest.fixture
-def deploy(kafka: str, deployment_name: str, tmp_path: Path) -> Callable[..., Settings]:
-    """Return what writes a definition of the scenario's stream and makes its topics."""
+def deploy(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[Callable[..., Settings]]:
+    """Yield what writes a definition of the scenario's stream and makes its topics; they go afterwards."""
+    made: list[Settings] = []
 
     def make(suffix: str = "", partitions: int = 1, **changes: Any) -> Settings:
         definition = {
@@ -43,10 +44,13 @@ def deploy(kafka: str, deployment_name: str, tmp_path: Path) -> Callable[..., Se
         file = tmp_path / f"deployment{suffix}.toml"
         file.write_text("\n".join(toml.document(definition)), encoding="utf-8")
         settings = load_settings(file, {})
+        made.append(settings)
         create_topics(settings)
         return settings
 
-    return make
+    yield make
+    for settings in made:
+        delete_topics(settings)
 
 
 def worker(settings: Settings, number: int = 1) -> Child:
