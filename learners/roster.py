@@ -189,7 +189,7 @@ class Roster:
     def start_challenger(self, slot: str | None = None) -> Member:
         """Start a fresh version of a slot's recipe (the champion's by default) in shadow."""
         source = slot or self.champion.slot
-        parent = self._in_slot(source)
+        parent = self._in_slot(source) or self.champion  # the slot's own member may have been dropped
         challenger = self._born(f"{source}-next", source, parent.number)
         self.challengers.append(challenger)
         self.rearrange()
@@ -208,8 +208,9 @@ class Roster:
             replaced = self._in_slot(slot)
             member.slot, member.started = slot, False
             if replaced is not old:
-                self.challengers.remove(replaced)
                 self.challengers.append(old)
+                if replaced is not None:
+                    self.challengers.remove(replaced)
         else:
             self.challengers.append(old)
         self.previous, self.champion = old, member
@@ -271,5 +272,5 @@ class Roster:
     def _find(self, wanted: Callable[[Member], bool]) -> Member | None:
         return next((m for m in self.challengers if wanted(m)), None)
 
-    def _in_slot(self, slot: str) -> Member:
-        return next(m for m in self.members if m.slot == slot)
+    def _in_slot(self, slot: str) -> Member | None:
+        return next((m for m in self.members if m.slot == slot), None)

@@ -107,16 +107,17 @@ class Multiclass:
         probabilities: dict[Any, float] = predict(x)
         if not probabilities:
             return None
-        total = 0.0
+        total, plain = 0.0, True
         for p in probabilities.values():
             if not p >= 0.0:
                 raise InsaneAnswerError(f"probability {p}")
             total += p
+            plain = plain and type(p) is float
         if not abs(total - 1.0) <= SUM_TOLERANCE:
             if total == 0.0:
                 return None  # e.g. one-vs-rest when no class claims the event
             raise InsaneAnswerError(f"probabilities sum to {total}")
-        return probabilities
+        return probabilities if plain else {c: float(p) for c, p in probabilities.items()}
 
     def loss(self, answer: dict[Any, float], label: Any) -> float:
         """See `Task.loss`."""

@@ -1,6 +1,7 @@
 """Bytes to messages and back: JSON, checked against the data contract in the same pass."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -25,6 +26,8 @@ from stream.messages import (
 
 MAX_BYTES = 1_000_000
 MAX_ID = 256
+MAX_DEPTH = 100  # levels of JSON
+_STRING, _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL), re.compile(rb"[\[\]{}]")
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Headers = list[tuple[str, bytes]]
 
@@ -83,9 +86,7 @@ class Codec:
         RefusalError
             When the envelope is not valid.
         """
-        value = record.value
-        if value is None or len(value) > MAX_BYTES:
-            raise _size(value)
+        value = _check_shape(record.value)
         try:
             conforming: Any = self._conforming.decode(value)
             return Decoded(conforming, _NONE)
@@ -100,19 +101,17 @@ class Codec:
 
     def label(self, record: Record) -> LabelRecord:
         """Decode a label; raises `RefusalError`."""
-        if record.value is None or len(record.value) > MAX_BYTES:
-            raise _size(record.value)
-        label: LabelRecord = self._slowly(self._label, record.value)
+        label: LabelRecord = self._slowly(self._label, _check_shape(record.value))
         _check_id(label.id)
         if label.label is UNSET and not label.unavailable:
             raise RefusalError(Reason.ENVELOPE, 'a label needs "label": ..., or "unavailable": true')
+        if label.unavailable:
+            label.label = UNSET  # whatever stands there is not the truth, and was not checked
         return label
 
     def control(self, record: Record) -> Command | Tick:
         """Decode a control record; raises `RefusalError`."""
-        if record.value is None or len(record.value) > MAX_BYTES:
-            raise _size(record.value)
-        command: Command | Tick = self._slowly(self._control, record.value)
+        command: Command | Tick = self._slowly(self._control, _check_shape(record.value))
         return command
 
     def _slowly(self, decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:
@@ -176,10 +175,27 @@ def _check_id(identifier: str) -> None:
         raise RefusalError(Reason.ENVELOPE, "id is no valid Unicode text") from None
 
 
-def _size(value: bytes | None) -> RefusalError:
+def _check_shape(value: bytes | None) -> bytes:
+    """Refuse what is empty, too large or nested too deep.
+
+    The depth is a limit of ours, the same wherever a record is read: Python's own depends on who calls.
+    """
     if value is None:
-        return RefusalError(Reason.ENVELOPE, "the record is empty")
-    return RefusalError(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_BYTES} are read")
+        raise RefusalError(Reason.ENVELOPE, "the record is empty")
+    if len(value) > MAX_BYTES:
+        raise RefusalError(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_BYTES} are read")
+    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise RefusalError(Reason.UNDECODABLE, f"nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _depth(value: bytes) -> int:
+    """Return how deep brackets outside strings are nested."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", value)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _short(error: Exception) -> str:

@@ -18,6 +18,8 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Sentence = Annotated[str, Meta(max_length=2000)]
 Time = Annotated[int, Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]  # milliseconds since 1970, up to the year 10000
 
 
@@ -111,12 +113,12 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
         Not acted on yet.
     """
 
-    id: str
+    id: Name
     action: Action
-    target: str | None = None
-    operator: str | None = None
+    target: Name | None = None
+    operator: Name | None = None
     verified: bool = False
-    reason: str = ""
+    reason: Sentence = ""
     override: bool = False
     issued_at: Time | None = None
     expires_at: Time | None = None

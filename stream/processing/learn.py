@@ -110,9 +110,10 @@ class Learn:
                 reason=f"{member.slot} failed ({error}); a fresh version takes its place.",
             )
         ]
+        if was_champion:
+            self.evidence.new_reign()  # what was proved, was proved of the one that failed
         if was_champion and roster.mode is Mode.CHAMPION:
             decision = Decision(Kind.FELL_BACK, None, "The champion failed: only rules answer from here on.")
-            self.evidence.new_reign()
             transitions.append(self._carry_out(decision, timestamp, position))
         return transitions
 
@@ -165,7 +166,7 @@ class Learn:
         if example.served < 0:
             return None
         roster, number = self.roster, example.panel[example.served]
-        if number == roster.champion.number:
+        if number == roster.champion.number and roster.champion_serves:
             loss = losses[0]
         elif number < 0 and roster.mode is Mode.FALLBACK and number in roster.by_number:
             loss = losses[roster.panel.index(number)]

@@ -14,7 +14,7 @@ from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Re
 from stream.ports import Observer
 from stream.processing.books import Books
 from stream.processing.learn import Learn
-from stream.processing.serve import Serve
+from stream.processing.serve import NEVER, Serve
 
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
@@ -78,7 +78,7 @@ class Processor:
             self._emit(outputs, record, births)
         self._handlers[source](record, outputs)
         for birth in births:  # dated by the first event, where this is one
-            birth.timestamp = max(self.serve.watermark, 0) or record.timestamp
+            birth.timestamp = self._time(record)
         self.next[source] = record.offset + 1
         if not outputs:
             self._pass(source, record, outputs)
@@ -88,6 +88,11 @@ class Processor:
         if source != EVENTS:
             self._inputs.clear()
         return outputs
+
+    def _time(self, record: Record) -> int:
+        """Return the watermark; before there is one, the record's own time."""
+        watermark = self.serve.watermark
+        return record.timestamp if watermark == NEVER else watermark
 
     def _pass(self, source: str, record: Record, outputs: list[Output]) -> None:
         """Note an input that left no output, so that its place can be told from the next one that does."""
@@ -208,8 +213,8 @@ class Processor:
             return
         position = position_of(record)
         if not isinstance(control, Tick):
-            watermark = self.serve.watermark
-            self._emit(outputs, record, self.learn.command(control, watermark, position, record.timestamp))
+            time = self._time(record)
+            self._emit(outputs, record, self.learn.command(control, time, position, record.timestamp))
             return
         self.serve.watermark = max(self.serve.watermark, control.timestamp)
         expired = self.serve.expire()

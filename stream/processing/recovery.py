@@ -46,7 +46,8 @@ class Tail:
                     f"the topic was made anew. Restore the topic, or {ANEW}."
                 )
             for record in log.read(topic, partition, max(start, first), end):
-                headers = dict(record.headers)
+                # our own come first: a dead letter may carry others of the same names, from its input
+                headers = dict(reversed(record.headers))
                 if "meander-source" not in headers:
                     raise LostStateError(
                         f"{topic}[{partition}] offset {record.offset} was not written by Meander. "

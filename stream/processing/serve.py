@@ -18,6 +18,7 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.WARM_UP: ("warm_up",),
     Mode.FALLBACK: ("fallback",),
 }
+NEVER = -(2**62)  # the watermark before the first event
 _SILENT = ("champion_silent",)
 
 
@@ -64,7 +65,7 @@ class Serve:
         self.known: set[str] = set()
         self._gone: set[str] = set()  # of these, the ones whose wait was ended before a label came
         self._order: deque[str] = deque()
-        self.watermark = -(2**62)
+        self.watermark = NEVER
         self.predicted = 0
 
     def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:

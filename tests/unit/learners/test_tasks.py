@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learners.contract import Contract
@@ -107,3 +108,9 @@ def test_state_goes_on() -> None:
     assert first.state() == second.state()
     assert first.loss(4.0, 2.0) == second.loss(4.0, 2.0)
     assert first.render(99.0) == second.render(99.0)
+
+
+def test_numpy_probabilities_become_plain_floats() -> None:
+    """An imported model may answer in numpy's numbers; what is kept and sent is Python's."""
+    answer = task("multiclass").ask(said({"a": np.float64(0.25), "b": np.float32(0.75)}), {})
+    assert [type(p) for p in answer.values()] == [float, float]

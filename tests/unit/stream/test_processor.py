@@ -4,11 +4,24 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from learners.errors import SnapshotError
+from learners.roster import Mode
 from stream.messages import Record
 from stream.processing.processor import Processor
-from tests.support import TINY, Inputs, definition, predictions, reasons, run, transitions
+from stream.processing.recovery import Tail
+from tests.support import (
+    TINY,
+    Inputs,
+    MemoryLog,
+    definition,
+    predictions,
+    reasons,
+    record,
+    run,
+    transitions,
+)
 
 LABEL = {"classes": ["no", "yes"]}
 
@@ -354,3 +367,77 @@ def test_rules_may_change_between_snapshot_and_restart() -> None:
     (answer,) = predictions(fed(new, event("a", y="broken")))
     assert answer["served_by"] == "rule:low"
     assert predictions(fed(new, event("b")))[0]["model_version"] == "tiny/v1@50"
+
+
+def test_a_slot_whose_model_was_dropped_can_be_retrained_and_promoted() -> None:
+    """Dropping a declared challenger leaves its slot empty, and no command about it stops the worker."""
+    p = processor(models={"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}})
+    story = fed(
+        p,
+        event(0, "yes"),
+        command("drop", "c1", target="nb"),
+        command("retrain", "c2", target="nb"),
+        command("promote", "c3", target="nb-next"),
+        command("rollback", "c4"),
+        event(1, "no"),
+    )
+    assert [k for k in kinds(story) if k not in ("started", "warmed_up")] == [
+        "dropped", "retrained", "promoted", "rolled_back",
+    ]  # fmt: skip
+    assert p.books.unaccounted == 0
+
+
+def test_what_an_unavailable_label_says_besides_is_not_kept() -> None:
+    """A number that no state could hold does not stand in the way of a snapshot."""
+    p = processor()
+    fed(p, event(0, "yes"), ("labels", b'{"id": "z", "unavailable": true, "label": 1' + b"0" * 40 + b"}"))
+    assert p.serve.early["z"].label.label is UNSET
+    p.snapshot()
+
+
+def test_headers_of_an_input_do_not_pass_for_the_journal_s() -> None:
+    """A dead letter carries its input's headers untouched, and its own journal headers come first."""
+    p = processor()
+    hostile = (("meander-source", b"events:0:99"), ("meander-inputs", b"x"), ("trace", b"t"))
+    (letter,) = [
+        o for o in p.process(Record("events", 0, 0, 1, b"k", b"junk", hostile)) if o.topic == "dead-letters"
+    ]
+    _, headers = p.codec.encode(letter)
+    assert headers[0] == ("meander-source", b"events:0:0")
+    assert [h for h in headers if h in hostile] == list(hostile)
+    log = MemoryLog([Record("dead-letters", 0, 0, 1, b"k", b"junk", tuple(headers))])
+    assert Tail(log, 0, {}).emitted == {("dead-letters", "events:0:0")}
+
+
+def test_a_command_before_any_event_is_dated_by_its_record() -> None:
+    """Before there is a watermark, the record's own time is the time."""
+    p = processor()
+    outputs = p.process(record("control", 0, command("freeze")[1], timestamp=77))
+    assert {o.message.timestamp for o in outputs} == {77}
+
+
+@pytest.mark.parametrize("frames", [0, 300])
+def test_how_deep_json_may_be_does_not_depend_on_the_caller(frames: int) -> None:
+    """The same event is answered, or refused, wherever it is read from."""
+
+    def read(levels: int, below: int) -> list[str]:
+        if below:
+            return read(levels, below - 1)
+        value = b'{"id": "e", "features": {"x": 1, "other": ' + b"[" * levels + b"]" * levels + b"}}"
+        return [o.topic for o in processor().process(Record("events", 0, 0, 1, b"k", value))]
+
+    assert "predictions" in read(90, frames)
+    assert "predictions" not in read(120, frames)
+
+
+def test_a_fresh_champion_must_prove_itself_anew() -> None:
+    """What the champion that failed had proved against the rules is not the fresh one's."""
+    p = processor()
+    fed(p, *(event(n, "yes" if n % 2 else "no") for n in range(6)))
+    learn = p.learn
+    learn.roster.mode = Mode.FALLBACK
+    for _ in range(20):
+        learn.evidence.give_back.add(1.0)
+    assert learn.evidence.give_back.wealth > 1
+    learn.fail(learn.roster.champion, "boom", 0, "events:0:9")
+    assert learn.evidence.give_back.wealth == 1
