@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -24,23 +25,65 @@ BINARY = frozenset({"DDM", "EDDM", "HDDMA", "HDDMW"})  # take errors of 0 or 1 o
 RECENT, REFERENCE = 50, 2000  # labels in the two running means that tell a rise from a fall
 
 
+class SignalKind(StrEnum):
+    """What moved."""
+
+    CONCEPT = "concept"  # a loss rose: a member's, or that of what is served
+    DATA = "data"  # a feature's distribution moved
+    PREDICTION = "prediction"  # the distribution of the served answers moved
+    LABEL_SILENCE = "label_silence"  # events go on, labels do not
+    PRODUCER = "producer"  # a feature is gone constant, missing, rescaled or breaks the contract
+
+
 class Signal(Struct, frozen=True):
-    """A detector fired on a rise.
+    """A detector fired.
 
     Attributes
     ----------
     detector
         By name.
     before, after
-        Mean loss over the long and over the recent past, in [0, 1].
+        Size over the long and over the recent past: for concept drift the mean loss, in [0, 1]; else a
+        share of the events, or what ``about`` says.
     labels
-        Losses it had seen since it started.
+        Losses, or events, it had seen since it started.
+    kind
+        What moved.
+    member
+        Concept drift: the slot whose loss rose. None: what is served.
+    feature
+        Data drift and producer faults: the feature.
+    producer
+        Who sent it, where producers are told apart.
+    about
+        A sentence; empty for concept drift, where the numbers say it all.
     """
 
     detector: str
     before: float
     after: float
     labels: int
+    kind: SignalKind = SignalKind.CONCEPT
+    member: str | None = None
+    feature: str | None = None
+    producer: str | None = None
+    about: str = ""
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the numbers for a transition; what does not apply is left out.
+
+        >>> Signal("bet", 0.1, 0.4, 900).evidence()
+        {'signal': 'concept', 'detector': 'bet', 'before': 0.1, 'after': 0.4, 'labels': 900}
+        """
+        whose = {"member": self.member, "feature": self.feature, "producer": self.producer}
+        return {
+            "signal": str(self.kind),
+            **{name: value for name, value in whose.items() if value is not None},
+            "detector": self.detector,
+            "before": self.before,
+            "after": self.after,
+            ("labels" if self.kind is SignalKind.CONCEPT else "events"): self.labels,
+        }
 
 
 def build_detector(name: str, parameters: Mapping[str, Any], seed: int, key: str = "drift.detector") -> Any:

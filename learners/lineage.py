@@ -12,6 +12,7 @@ class Kind(StrEnum):
     STARTED = "started"  # a first version was born with the deployment
     WARMED_UP = "warmed_up"  # the champion serves for the first time
     SIGNAL = "signal"  # a detector fired
+    SIGNAL_ENDED = "signal_ended"  # what a latched signal told of is over: labels came back
     CHALLENGED = "challenged"  # a challenger was started in shadow
     RETRAINED = "retrained"  # the same, by the policy or command `retrain`
     PROMOTED = "promoted"  # another version became champion

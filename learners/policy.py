@@ -126,13 +126,7 @@ def _warmed_up(evidence: Evidence) -> Decision:
 
 def _on_signal(definition: Definition, roster: Roster, signal: Signal) -> list[Decision]:
     rise = f"from {signal.before:.3f} to {signal.after:.3f}"
-    numbers = {
-        "signal": "concept",
-        "detector": signal.detector,
-        "before": signal.before,
-        "after": signal.after,
-        "labels": signal.labels,
-    }
+    numbers = signal.evidence()
     reason = f"{signal.detector}: the loss of what is served rose {rise}."
     found = [Decision(Kind.SIGNAL, None, reason, numbers)]
     action = definition.drift.on_drift

@@ -17,6 +17,7 @@ TONES = {
     "frozen": "warn",
     "promoted": "good",
     "resumed": "good",
+    "signal_ended": "good",
     "warmed_up": "good",
     "unfrozen": "good",
 }
