@@ -5,6 +5,7 @@ MeanderError
 ├── RecipeError              a recipe that cannot be built
 ├── SnapshotError            state that cannot be used
 │   └── IncompatibleSnapshotError
+├── StaleGenerationError     a worker that was replaced and does not know it yet
 └── (stream) SettingsError, LostStateError, ...
 """
 
@@ -51,3 +52,7 @@ class SnapshotError(MeanderError):
 
 class IncompatibleSnapshotError(SnapshotError):
     """A sound snapshot that this definition or these libraries cannot continue."""
+
+
+class StaleGenerationError(MeanderError):
+    """State that somebody newer has taken over: whoever tries to write it was replaced, and must stop."""

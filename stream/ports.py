@@ -1,7 +1,7 @@
 """What the core asks of the world outside."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream.messages import Example, Output, Record
 
@@ -20,14 +20,85 @@ class Sink(Protocol):
         """Publish."""
 
 
+class Stored(NamedTuple):
+    """A snapshot as a store keeps it.
+
+    Attributes
+    ----------
+    name
+        What the store calls it.
+    data
+        Its bytes.
+    generation
+        Under which it was saved.
+    """
+
+    name: str
+    data: bytes
+    generation: int
+
+
 class StateStore(Protocol):
-    """Keeps snapshots of partitions, durably, newest first."""
+    """Keeps snapshots of partitions, durably, and segments: bytes that are only ever appended to.
 
-    def save(self, partition: int, data: bytes) -> None:
-        """Keep one more; durable when this returns."""
+    Every call is durable when it returns. A segment's name is letters, digits, dots and dashes.
+    """
 
-    def load(self, partition: int) -> list[bytes]:
+    def lock(self, partition: int) -> None:
+        """Claim a partition, until `unlock` or the end of this process; harmless when it is ours already.
+
+        Raises
+        ------
+        MeanderError
+            When another holds it.
+        """
+
+    def unlock(self, partition: int) -> None:
+        """Let go of a partition; harmless when it is not ours."""
+
+    def save(self, partition: int, data: bytes, generation: int) -> None:
+        """Keep one more snapshot.
+
+        Parameters
+        ----------
+        generation
+            Of whoever saves: it only ever grows, so that one who was replaced cannot write any more.
+
+        Raises
+        ------
+        StaleGenerationError
+            When a newer generation has saved, or another holds the partition; nothing is changed.
+        """
+
+    def load(self, partition: int) -> list[Stored]:
         """Return what is kept, newest first; empty when there is none."""
+
+    def set_aside(self, partition: int, name: str, reason: str) -> None:
+        """Take a snapshot that cannot be used out of the way, for a person to look at."""
+
+    def append(self, partition: int, segment: str, data: bytes) -> int:
+        """Append to a segment, made when it is not there; returns its new length in bytes.
+
+        Raises
+        ------
+        StaleGenerationError
+            When another holds the partition.
+        """
+
+    def read(self, partition: int, segment: str, length: int) -> bytes:
+        """Return a segment's first ``length`` bytes.
+
+        Raises
+        ------
+        SnapshotError
+            When it is shorter, or not there.
+        """
+
+    def segments(self, partition: int) -> list[str]:
+        """Return the names of all segments, sorted."""
+
+    def drop(self, partition: int, segment: str) -> None:
+        """Delete a segment; harmless when it is not there."""
 
 
 class Log(Protocol):

@@ -16,7 +16,6 @@ from faust.types import TP
 
 from learners.definition import parse_duration
 from learners.errors import MeanderError, SnapshotError
-from stream.adapters.file_store import FileStore
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
     Batch,
@@ -29,6 +28,7 @@ from stream.adapters.lane import (
     check_hooks,
 )
 from stream.messages import Output, Record, Source
+from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, Tail, catch_up
 from stream.settings import Kafka, Settings
@@ -43,8 +43,9 @@ MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead 
 class Partition:
     """One partition's processor, and where its outputs go."""
 
-    def __init__(self, processor: Processor, ends: dict[str, int], outbox: Outbox) -> None:
+    def __init__(self, processor: Processor, ends: dict[str, int], outbox: Outbox, generation: int) -> None:
         self.processor, self.outbox = processor, outbox
+        self.generation = generation  # of its snapshots
         self.ends = ends  # next offset of each output topic, as far as acknowledged
         self.saved: dict[str, int] = {}  # positions in the last snapshot
 
@@ -81,7 +82,7 @@ class Lane:
     """
 
     def __init__(
-        self, settings: Settings, app: MeanderApp, store: FileStore, open_history: Callable[[], KafkaLog]
+        self, settings: Settings, app: MeanderApp, store: StateStore, open_history: Callable[[], KafkaLog]
     ) -> None:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
         self.partitions: dict[int, Partition] = {}
@@ -157,10 +158,12 @@ class Lane:
             for number in numbers:
                 await self._lock_store(number)
             restored = await asyncio.gather(*(asyncio.to_thread(self._restore, n) for n in numbers))
-            for processor, ends, unsent in restored:
+            for processor, ends, unsent, saved in restored:
                 number = processor.partition
                 outbox = Outbox(cast(LaneProducer, self.app.producer), self._topics, number, self._failed)
-                partition = self.partitions[number] = Partition(processor, ends, outbox)
+                # above what was saved, even where a group that was gone for long counts anew
+                generation = max(self.generation, saved + 1)
+                partition = self.partitions[number] = Partition(processor, ends, outbox, generation)
                 await self._send(partition, unsent)
             self.ready = True
         log.info("partitions.restored %s", numbers)
@@ -177,21 +180,25 @@ class Lane:
                 return
         self.store.lock(number)
 
-    def _restore(self, number: int) -> tuple[Processor, dict[str, int], list[Output]]:
+    def _restore(self, number: int) -> tuple[Processor, dict[str, int], list[Output], int]:
         with self.open_history() as history:
             return self._catch_up(number, history)
 
-    def _catch_up(self, number: int, history: KafkaLog) -> tuple[Processor, dict[str, int], list[Output]]:
+    def _catch_up(
+        self, number: int, history: KafkaLog
+    ) -> tuple[Processor, dict[str, int], list[Output], int]:
         definition = self.settings.definition
         processor, starts = Processor(definition, number), {}
-        for data in self.store.load(number):
+        kept = self.store.load(number)
+        for stored in kept:
             try:
-                starts = processor.restore(data)["outputs"]
+                starts = processor.restore(stored.data)["outputs"]
                 break
             except SnapshotError as error:
                 if type(error) is not SnapshotError:
                     raise  # sound, but not for this definition or these libraries: a person decides
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
+                self.store.set_aside(number, stored.name, str(error))
                 processor = Processor(definition, number)
         tail = Tail(history, number, starts)
         before = dict(processor.next)
@@ -205,7 +212,7 @@ class Lane:
         log.info(
             "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
         )
-        return processor, tail.ends, unsent
+        return processor, tail.ends, unsent, max((stored.generation for stored in kept), default=-1)
 
     async def save(self) -> None:
         """Take a snapshot of every partition that moved: outputs acknowledged, durable, then committed."""
@@ -224,10 +231,10 @@ class Lane:
     async def _save(self, number: int, partition: Partition) -> None:
         async with self._lock:
             positions = dict(partition.processor.next)
-            data = partition.processor.snapshot(outputs=partition.ends, generation=self.generation)
+            data = partition.processor.snapshot(outputs=partition.ends, generation=partition.generation)
             settled = await partition.outbox.settle()
         partition.ends.update(await settled)
-        await asyncio.to_thread(self.store.save, number, data)
+        await asyncio.to_thread(self.store.save, number, data, partition.generation)
         partition.saved = positions
 
     async def release(self) -> None:
@@ -279,7 +286,7 @@ class Lane:
         }
 
 
-def create_app(settings: Settings, store: FileStore, open_history: Callable[[], KafkaLog]) -> MeanderApp:
+def create_app(settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog]) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()
     kafka = settings.kafka

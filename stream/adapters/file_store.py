@@ -1,10 +1,27 @@
-"""Snapshots as files: written, synced, renamed, and the folder synced, so that each is whole or not there."""
+"""Snapshots as files: written, synced, renamed, and the folder synced, so that each is whole or not there.
+
+``partition-3/000000000012.g7.snapshot`` is the twelfth snapshot of partition 3, saved under generation 7.
+"""
 
 import fcntl
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from learners.errors import MeanderError
+from learners.errors import MeanderError, SnapshotError, StaleGenerationError
+from stream.ports import Stored
+
+_NAME = re.compile(r"(\d+)(?:\.g(\d+))?\.snapshot")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+
+
+class _Found(NamedTuple):
+    number: int
+    generation: int
+    path: Path
 
 
 class FileStore:
@@ -15,32 +32,101 @@ class FileStore:
     folder
         Made when it is not there.
     keep
-        How many for each partition.
+        How many for each partition; of those set aside, as many.
     """
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self._folder, self._keep = folder, keep
         self._locks: dict[int, int] = {}
 
-    def save(self, partition: int, data: bytes) -> None:
-        """Keep one more; durable when this returns."""
-        folder = self._of(partition)
-        kept = self._files(partition)
-        number = int(kept[0].stem) + 1 if kept else 1
-        path = folder / f"{number:012d}.snapshot"
-        temporary = path.with_suffix(".writing")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        self._sync(folder)
-        for old in kept[self._keep - 1 :]:
-            old.unlink(missing_ok=True)
+    # -- snapshots ---------------------------------------------------------------------------------
 
-    def load(self, partition: int) -> list[bytes]:
+    def save(self, partition: int, data: bytes, generation: int) -> None:
+        """Keep one more; see `stream.ports.StateStore.save`."""
+        folder = self._of(partition)
+        with self._held(partition):
+            kept, aside = _found(folder), _found(folder / "set-aside")
+            newest = max((found.generation for found in kept + aside), default=0)
+            if generation < newest:
+                raise StaleGenerationError(
+                    f"generation {newest} has saved partition {partition} in {self._folder}; "
+                    f"this is {generation}, which another worker has replaced"
+                )
+            number = max((found.number for found in kept + aside), default=0) + 1
+            path = folder / f"{number:012d}.g{generation}.snapshot"
+            temporary = path.with_suffix(".writing")
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            _sync(folder)
+            for old in kept[self._keep - 1 :]:
+                old.path.unlink(missing_ok=True)
+
+    def load(self, partition: int) -> list[Stored]:
         """Return what is kept, newest first."""
-        return [path.read_bytes() for path in self._files(partition)]
+        kept = _found(self._of(partition))
+        return [Stored(found.path.name, found.path.read_bytes(), found.generation) for found in kept]
+
+    def set_aside(self, partition: int, name: str, reason: str) -> None:
+        """Move a snapshot into the folder ``set-aside``, with its reason beside it."""
+        folder = self._of(partition)
+        aside = folder / "set-aside"
+        aside.mkdir(exist_ok=True)
+        (aside / name).with_suffix(".reason").write_text(reason + "\n", encoding="utf-8")
+        (folder / name).rename(aside / name)
+        _sync(aside)
+        _sync(folder)
+        for old in _found(aside)[self._keep :]:
+            old.path.unlink(missing_ok=True)
+            old.path.with_suffix(".reason").unlink(missing_ok=True)
+
+    # -- segments ----------------------------------------------------------------------------------
+
+    def append(self, partition: int, segment: str, data: bytes) -> int:
+        """Append to a segment; returns its new length."""
+        path = self._segment(partition, segment)
+        with self._held(partition):
+            new = not path.exists()
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                length = file.tell()
+            if new:
+                _sync(path.parent)
+                _sync(path.parent.parent)
+        return length
+
+    def read(self, partition: int, segment: str, length: int) -> bytes:
+        """Return a segment's first ``length`` bytes."""
+        path = self._segment(partition, segment)
+        try:
+            with path.open("rb") as file:
+                data = file.read(length)
+        except FileNotFoundError:
+            raise SnapshotError(f"there is no segment {segment} of partition {partition}") from None
+        if len(data) < length:
+            raise SnapshotError(f"segment {segment} has {len(data)} bytes, not {length}")
+        return data
+
+    def segments(self, partition: int) -> list[str]:
+        """Return the names of all segments, sorted."""
+        folder = self._of(partition) / "segments"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def drop(self, partition: int, segment: str) -> None:
+        """Delete a segment."""
+        self._segment(partition, segment).unlink(missing_ok=True)
+
+    def _segment(self, partition: int, segment: str) -> Path:
+        if not _SEGMENT.fullmatch(segment):
+            raise ValueError(f"{segment!r} is no name of a segment")
+        return self._of(partition) / "segments" / segment
+
+    # -- locks -------------------------------------------------------------------------------------
 
     def lock(self, partition: int) -> None:
         """Claim a partition for this process, until `unlock` or its end.
@@ -50,8 +136,16 @@ class FileStore:
         MeanderError
             When another process holds it.
         """
-        if partition in self._locks:
-            return
+        if partition not in self._locks:
+            self._locks[partition] = self._claim(partition)
+
+    def unlock(self, partition: int) -> None:
+        """Let go of a partition."""
+        handle = self._locks.pop(partition, None)
+        if handle is not None:
+            os.close(handle)
+
+    def _claim(self, partition: int) -> int:
         handle = os.open(self._of(partition) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,28 +155,41 @@ class FileStore:
                 f"another process holds the snapshots of partition {partition} in {self._folder}: "
                 "stop it, or give each worker group a folder of its own"
             ) from None
-        self._locks[partition] = handle
+        return handle
 
-    def unlock(self, partition: int) -> None:
-        """Let go of a partition."""
-        handle = self._locks.pop(partition, None)
-        if handle is not None:
+    @contextmanager
+    def _held(self, partition: int) -> Iterator[None]:
+        """Hold the partition for one write, where it was not claimed for longer."""
+        if partition in self._locks:
+            yield
+            return
+        try:
+            handle = self._claim(partition)
+        except MeanderError as error:
+            raise StaleGenerationError(str(error)) from None
+        try:
+            yield
+        finally:
             os.close(handle)
 
     def _of(self, partition: int) -> Path:
         folder = self._folder / f"partition-{partition}"
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            self._sync(self._folder)
+            _sync(self._folder)
         return folder
 
-    def _files(self, partition: int) -> list[Path]:
-        return sorted(self._of(partition).glob("*.snapshot"), reverse=True)
 
-    @staticmethod
-    def _sync(folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _found(folder: Path) -> list[_Found]:
+    """Return the snapshots in a folder, newest first."""
+    names = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("*.snapshot"))
+    found = [_Found(int(name[1]), int(name[2] or 0), path) for path, name in names if name]
+    return sorted(found, reverse=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
