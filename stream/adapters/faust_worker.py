@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import faust
+import msgspec
 from aiohttp import web
 from faust.types import TP
 
@@ -264,26 +265,9 @@ class Lane:
         return web.Response(status=503, text="restoring or rebalancing\n")
 
     async def _state(self, _: web.Request) -> web.Response:
-        return web.json_response({"partitions": [self.state_of(p) for p in self.partitions.values()]})
-
-    @staticmethod
-    def state_of(partition: Partition) -> dict[str, Any]:
-        """Return one partition's state as plain data, for people."""
-        processor = partition.processor
-        roster, books = processor.learn.roster, processor.books
-        return {
-            "partition": processor.partition,
-            "mode": str(roster.mode),
-            "champion": roster.name(roster.champion),
-            "next": dict(processor.next),
-            "pending": len(processor.serve.pending),
-            "books": {name: getattr(books, name) for name in books.__struct_fields__},
-            "unaccounted": books.unaccounted,
-            "members": [
-                {"slot": m.slot, "version": None if m.is_rule else roster.name(m), "loss": m.score.recent}
-                for m in roster.members
-            ],
-        }
+        standings = [partition.processor.standing() for partition in self.partitions.values()]
+        body = msgspec.json.encode({"partitions": standings})
+        return web.Response(body=body, content_type="application/json")
 
 
 def create_app(settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog]) -> MeanderApp:

@@ -10,6 +10,7 @@ from learners.errors import IncompatibleSnapshotError, MeanderError
 from learners.lineage import Kind, Transition
 from learners.policy import Decision, Evidence, decide
 from learners.roster import Asked, Member, Mode, Roster
+from learners.scores import Score
 from learners.tasks import make_task
 from stream.messages import Command, Example
 
@@ -35,6 +36,7 @@ class Learn:
         self.task = make_task(contract)
         self.roster = Roster(definition, self.task, prefix)
         self.evidence = Evidence(definition)
+        self.served = Score()  # of the answers that really went out; those of the default are not scored
         self.commands: dict[str, None] = {}
 
     def ask(self, x: dict[str, Any]) -> Asked:
@@ -72,6 +74,7 @@ class Learn:
         """
         roster, evidence, label = self.roster, self.evidence, example.label
         losses = self._score(example, label)
+        self._score_served(example, label, losses)
         signal = self._watch(example, losses)
         if losses[0] is not None:
             if roster.challengers:
@@ -160,6 +163,12 @@ class Learn:
                     member.score.silent += 1
                 losses.append(None)
         return losses
+
+    def _score_served(self, example: Example, label: Any, losses: list[float | None]) -> None:
+        if example.served < 0:
+            return
+        loss = losses[example.served] if example.panel == self.roster.panel else None
+        self.served.add(self.task.loss(example.answer, label) if loss is None else loss)
 
     def _watch(self, example: Example, losses: list[float | None]) -> Signal | None:
         """Feed the monitor what was served, if it is still that kind of answer that is served now."""
@@ -299,6 +308,7 @@ class Learn:
             "frozen": roster.frozen,
             "newest": roster.newest,
             "task": self.task.state(),
+            "served": self.served,
             "evidence": self.evidence,
             "commands": list(self.commands),
         }
@@ -353,5 +363,5 @@ class Learn:
         roster.newest = rest["newest"]
         roster.rearrange()
         self.task.resume(rest["task"])
-        self.evidence = rest["evidence"]
+        self.evidence, self.served = rest["evidence"], rest["served"]
         self.commands = dict.fromkeys(rest["commands"])

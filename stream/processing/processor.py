@@ -1,7 +1,9 @@
 """The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
 
+from collections import deque
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from learners import snapshot as snapshots
@@ -15,6 +17,7 @@ from stream.ports import Observer
 from stream.processing.books import Books
 from stream.processing.learn import Learn
 from stream.processing.serve import NEVER, Serve
+from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
@@ -58,6 +61,9 @@ class Processor:
         self.serve = Serve(definition, contract, self.learn.task, self.books)
         self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
         self._observer = observer
+        self.revision = 0  # how often the roster changed
+        self._recent: deque[Transition] = deque(maxlen=RECENT)
+        self._sizes: dict[int, int] = {}  # bytes of each member in the last snapshot
         self._born = False
         self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
         self._inputs: dict[str, str] = {}
@@ -233,6 +239,8 @@ class Processor:
 
     def _emit(self, outputs: list[Output], record: Record, transitions: list[Transition]) -> None:
         for transition in transitions:
+            self._recent.append(transition)
+            self.revision += transition.kind in CHANGES
             self._put(outputs, record, "transitions", transition)
 
     def _refuse(self, outputs: list[Output], record: Record, refusal: RefusalError) -> None:
@@ -275,6 +283,11 @@ class Processor:
     def snapshot(self, **facts: Any) -> bytes:
         """Return the whole state as one fact: what is learned, what waits, and every position."""
         sections = {"serve": self.serve.state(), **self.learn.state()}
+        self._sizes = {
+            int(name.removeprefix("member.")): len(data)
+            for name, data in sections.items()
+            if name.startswith("member.")
+        }
         return snapshots.pack(
             self.definition,
             sections,
@@ -283,6 +296,8 @@ class Processor:
                 "next": self.next,
                 "born": self._born,
                 "quiet": self._quiet,
+                "revision": self.revision,
+                "recent": list(self._recent),
                 **facts,
             },
         )
@@ -304,7 +319,38 @@ class Processor:
         self._born = header.facts["born"]
         self._quiet = [(source, offset) for source, offset in header.facts["quiet"]]
         self._inputs.clear()
+        self.revision = header.facts["revision"]
+        self._recent = deque(msgspec.convert(header.facts["recent"], list[Transition]), maxlen=RECENT)
         return header.facts
+
+    def standing(self) -> Standing:
+        """Return how this partition stands: a picture of now, for people and metrics."""
+        learn, serve, books = self.learn, self.serve, self.books
+        roster, served = learn.roster, learn.served
+        return Standing(
+            deployment=self.definition.name,
+            task=self.definition.task,
+            partition=self.partition,
+            revision=self.revision,
+            mode=str(roster.mode),
+            held=roster.held,
+            frozen=roster.frozen,
+            champion=roster.name(roster.champion),
+            previous=None if roster.previous is None else roster.name(roster.previous),
+            served_recent=served.recent if served.scored else None,
+            served_total=served.total,
+            served_scored=served.scored,
+            members=members_of(learn, self._sizes),
+            resume=resume_conditions(roster, learn.evidence),
+            transitions=list(self._recent),
+            books=msgspec.structs.replace(books),
+            unaccounted=books.unaccounted,
+            pending=len(serve.pending),
+            pending_limit=self.definition.label.pending_limit,
+            early=len(serve.early),
+            watermark=None if serve.watermark == NEVER else serve.watermark,
+            next=dict(self.next),
+        )
 
 
 def position_of(record: Record) -> str:

@@ -1,0 +1,213 @@
+"""How one partition stands: all that metrics, the operations page and ``meander status`` show.
+
+A `Standing` is built when somebody asks, from the present roster; nothing here runs for an event.
+"""
+
+from msgspec import Struct
+
+from learners.bets import Proof
+from learners.definition import Definition
+from learners.lineage import Kind, Transition
+from learners.policy import GIVE_BACK, Evidence
+from learners.roster import Member, Mode, Roster
+from stream.processing.books import Books
+from stream.processing.learn import Learn
+
+RECENT = 40  # transitions kept at hand
+CHANGES = frozenset(Kind) - {Kind.SIGNAL, Kind.REJECTED, Kind.EXPIRED, Kind.ORDERED}
+"""Kinds after which the roster is not what it was: each raises the revision."""
+
+
+class Condition(Struct, frozen=True):
+    """Something that must hold before a change is made.
+
+    Attributes
+    ----------
+    name
+        What is looked at, for people.
+    value
+        As it is; None: nothing is known yet, which is not enough.
+    need
+        What it must reach.
+    met
+        Whether it does.
+    """
+
+    name: str
+    value: float | None
+    need: float
+    met: bool
+
+
+class MemberStanding(Struct, kw_only=True):
+    """One member of the roster.
+
+    Attributes
+    ----------
+    slot, number
+        Its place, and its version number (rules: negative).
+    version
+        ``fraud/v7@123400``; None for rules.
+    role
+        ``champion``, ``challenger``, ``previous`` or ``fallback`` (a rule).
+    recipe
+        What it is made of; a rule's condition.
+    weight
+        Its share of the pooled answer, where there is a pool.
+    recent, mean
+        Loss of late (fading over some 500 labels), and over its life; None before any label.
+    total, scored
+        Summed loss, and the labels it was scored on.
+    coverage
+        Share of the labelled events that it had answered.
+    learned
+        Examples it has learned.
+    size
+        Bytes in the last snapshot.
+    wealth, against, labels
+        A challenger's evidence for and against it, and the labels compared.
+    conditions
+        A challenger's: what promotion waits for.
+    """
+
+    slot: str
+    number: int
+    version: str | None
+    role: str
+    recipe: str
+    weight: float | None = None
+    recent: float | None
+    mean: float | None
+    total: float
+    scored: int
+    coverage: float
+    learned: int
+    size: int | None = None
+    wealth: float | None = None
+    against: float | None = None
+    labels: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Standing(Struct, kw_only=True):
+    """One partition.
+
+    Attributes
+    ----------
+    deployment, task, partition
+        Of what.
+    revision
+        How often the roster changed; a command may name it and is rejected once it is old.
+    mode, held, frozen
+        Who answers (`learners.roster.Mode`); whether fallback waits for a person; whether nothing learns.
+    champion, previous
+        Version names.
+    served_recent, served_total, served_scored
+        Loss of what was really answered: of late, summed, and the labels behind it.
+    members
+        The champion first, then challengers, the previous champion, rules.
+    resume
+        In fallback: what the champion's return waits for.
+    transitions
+        The last ones, oldest first.
+    books, unaccounted
+        Every input and outcome; the difference is 0, or there is a bug.
+    pending, pending_limit, early
+        Predictions that wait for a label, how many may, and labels that wait for their event.
+    watermark
+        Latest event time in milliseconds; None before the first event.
+    next
+        Next offset of each input.
+    """
+
+    deployment: str
+    task: str
+    partition: int
+    revision: int
+    mode: str
+    held: bool
+    frozen: bool
+    champion: str
+    previous: str | None
+    served_recent: float | None
+    served_total: float
+    served_scored: int
+    members: list[MemberStanding]
+    resume: tuple[Condition, ...]
+    transitions: list[Transition]
+    books: Books
+    unaccounted: int
+    pending: int
+    pending_limit: int
+    early: int
+    watermark: int | None
+    next: dict[str, int]
+
+
+def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:
+    """Describe everybody in the roster, with what is known of them.
+
+    Parameters
+    ----------
+    sizes
+        Bytes in the last snapshot, by version number.
+    """
+    roster, definition, evidence = learn.roster, learn.definition, learn.evidence
+    found = [
+        _member(roster, definition, m, "champion" if m is roster.champion else "") for m in roster.members
+    ]
+    if roster.previous is not None and roster.previous.number not in roster.by_number:
+        found.insert(roster.first_rule, _member(roster, definition, roster.previous, "previous"))
+    for standing in found:
+        standing.size = sizes.get(standing.number)
+        if standing.role == "challenger":
+            _add_evidence(standing, definition, roster, evidence)
+    return found
+
+
+def _member(roster: Roster, definition: Definition, member: Member, role: str) -> MemberStanding:
+    score = member.score
+    rule = definition.rules.get(member.slot) if member.is_rule else None
+    model = definition.models.get(member.slot.removesuffix("-next"))
+    if not role:
+        role = "fallback" if member.is_rule else "previous" if member is roster.previous else "challenger"
+    return MemberStanding(
+        slot=member.slot,
+        number=member.number,
+        version=None if member.is_rule else roster.name(member),
+        role=role,
+        recipe=(rule.recipe or rule.when or "") if rule else (model.recipe if model else ""),
+        recent=score.recent if score.scored else None,
+        mean=score.mean if score.scored else None,
+        total=score.total,
+        scored=score.scored,
+        coverage=score.coverage,
+        learned=member.learned,
+    )
+
+
+def _add_evidence(
+    standing: MemberStanding, definition: Definition, roster: Roster, evidence: Evidence
+) -> None:
+    drift, proof = definition.drift, evidence.proofs.get(standing.number, Proof())
+    need = evidence.need(standing.number, drift.alpha)
+    standing.wealth, standing.against, standing.labels = proof.wealth, proof.against, proof.labels
+    standing.conditions = (
+        Condition(
+            "Labels compared", float(proof.labels), float(drift.min_labels), proof.labels >= drift.min_labels
+        ),
+        Condition("Evidence (e-value)", proof.wealth, need, proof.labels > 0 and proof.wealth >= need),
+        Condition("Learning is on", float(not roster.frozen), 1.0, not roster.frozen),
+    )
+
+
+def resume_conditions(roster: Roster, evidence: Evidence) -> tuple[Condition, ...]:
+    """Return what stands between fallback and the champion's return."""
+    if roster.mode is not Mode.FALLBACK:
+        return ()
+    wealth = evidence.give_back.wealth
+    return (
+        Condition("Evidence for the champion", wealth, GIVE_BACK, wealth >= GIVE_BACK),
+        Condition("Not held by an operator", float(not roster.held), 1.0, not roster.held),
+        Condition("Learning is on", float(not roster.frozen), 1.0, not roster.frozen),
+    )
