@@ -6,6 +6,7 @@ documentation reads their docstrings, and every key has a default that works (on
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -20,6 +21,7 @@ Scope = Literal["deployment", "partition"]
 FeatureType = Literal["number", "integer", "boolean", "category", "text", "time"]
 Missing = Literal["refuse", "mean", "median", "constant", "last"]
 OnDrift = Literal["challenge", "retrain", "fallback", "tell"]
+Loss = Literal["zero_one", "balanced", "log", "cost"]
 ClassName = str | bool | int
 
 NUMBER_LIMIT = 1e12  # a number feature with no declared range: what is larger breaks the contract
@@ -182,6 +184,15 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         The slot that serves first. Default: the first of ``models``.
     warm_up
         Rules answer until each declared class was seen or this many labels came.
+    loss
+        Classification: what a wrong answer costs. Every decision rests on it, and the class that is
+        served is the one of least expected cost. ``zero_one``: 1. ``balanced``: as much as the true
+        class is rare among the last 5,000 labels or so. ``log``: minus the logarithm of the probability
+        that the truth was given, clipped. ``cost``: see ``cost``. Default: ``zero_one``, or ``cost``
+        where costs are given. (Numbers have a loss of their own: the error, as a share of the spread.)
+    cost
+        By true class and answered class, what the mistake costs; what is not given costs 1.
+        ``[cost.fraud]`` with ``legit = 20``: a fraud taken for legit costs as much as 20 false alarms.
     """
 
     name: str
@@ -190,6 +201,8 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 1
     champion: str | None = None
     warm_up: int = 30
+    loss: Loss | None = None
+    cost: dict[str, dict[str, float]] = field(default_factory=dict)
     features: dict[str, Feature]
     label: Label = field(default_factory=Label)
     models: dict[str, Model] = field(default_factory=dict)
@@ -319,6 +332,8 @@ def _with_defaults(definition: Definition) -> Definition:
         changes["rules"] = {**definition.rules, "prior": last}
     if definition.champion is None:
         changes["champion"] = next(iter(changes.get("models", definition.models)))
+    if definition.loss is None and definition.task != "regression":
+        changes["loss"] = "cost" if definition.cost else "zero_one"
     return msgspec.structs.replace(definition, **changes)
 
 
@@ -350,6 +365,7 @@ def _check(d: Definition) -> None:
     for name, feature in d.features.items():
         _check_feature(f"features.{name}", feature)
     _check_label(d)
+    _check_loss(d)
     _check_rules(d)
     _check_drift(d.drift)
     if d.warm_up < 0:
@@ -417,6 +433,29 @@ def _check_label(d: Definition) -> None:
             raise DefinitionError(
                 f"label.{key}", "must be at least 1", "Use the default by removing the line"
             )
+
+
+def _check_loss(d: Definition) -> None:
+    if d.task == "regression" and (d.loss or d.cost):
+        raise DefinitionError("loss", "regression has a loss of its own", "Remove loss and cost")
+    if d.cost and d.loss != "cost":
+        raise DefinitionError(
+            "loss", f"{d.loss!r} has no use for costs", 'Use loss = "cost", or remove [cost]'
+        )
+    if d.loss == "cost" and not d.cost:
+        raise DefinitionError("cost", "is not given", "Add e.g. [cost.fraud] with legit = 20")
+    if d.cost and not d.classes:
+        raise DefinitionError("cost", "needs declared classes", "List them in label.classes")
+    names = [str(c).lower() if isinstance(c, bool) else str(c) for c in d.classes]
+    for truth, row in d.cost.items():
+        for answer, cost in row.items():
+            key = f"cost.{truth}.{answer}"
+            if truth not in names or answer not in names:
+                raise DefinitionError(key, "names no declared class", f"Use: {', '.join(names)}")
+            if truth == answer:
+                raise DefinitionError(key, "a right answer costs nothing", "Remove the line")
+            if not 0 < cost < math.inf:
+                raise DefinitionError(key, f"{cost} is no cost", "Use a positive number")
 
 
 def _check_rules(d: Definition) -> None:

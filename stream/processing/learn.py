@@ -3,6 +3,8 @@
 import pickle
 from typing import Any
 
+from msgspec import structs
+
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
@@ -42,6 +44,14 @@ class Learn:
     def ask(self, x: dict[str, Any]) -> Asked:
         """Return every member's answer, and who is served."""
         return self.roster.ask(x)
+
+    def told(self, example: Example) -> Example:
+        """Return an example whose answers explain themselves, for those who do not know the task."""
+        if self.definition.task != "multiclass":
+            return example
+        told = self.task.told
+        answers = tuple(map(told, example.answers))
+        return structs.replace(example, answers=answers, answer=told(example.answer))
 
     def birth(self, timestamp: int, position: str) -> list[Transition]:
         """Return the transitions that a deployment begins with: one for each model."""

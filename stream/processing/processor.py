@@ -197,7 +197,7 @@ class Processor:
         if self._observer is not None:
             by_number = learn.roster.by_number
             slots = tuple(by_number[n].slot if n in by_number else "" for n in example.panel)
-            self._observer.labelled(example, slots)
+            self._observer.labelled(learn.told(example), slots)
         if example.broken:
             self.books.scored_only += 1
             return

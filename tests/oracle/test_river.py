@@ -32,6 +32,8 @@ class Answers(Outcomes):
             answer = {False: 1.0 - answer, True: answer}
         elif answer is None:
             return  # one-vs-rest before its first class: River does not score silence either
+        elif isinstance(answer, dict):
+            answer = {c: p for c, p in answer.items() if p}  # River's models name classes they have met
         for measure in self.measures:
             if isinstance(measure, metrics.base.ClassificationMetric) and measure.requires_labels:
                 measure.update(label, max(answer, key=answer.__getitem__))
