@@ -29,10 +29,10 @@ $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint,bench]'
 	@touch $@
 
-system: ## Java and Maven, where they are missing and apt-get may be used
-	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then \
-	  if [ -n "$(APT)" ]; then apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven; \
-	  else echo "Java or Maven is missing: tests on a real Kafka will be skipped, and said so"; fi; fi
+system: ## Java, Maven and Redis, where they are missing and apt-get may be used
+	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null || ! command -v redis-server >/dev/null; then \
+	  if [ -n "$(APT)" ]; then apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven redis-server; \
+	  else echo "Java, Maven or Redis is missing: tests on a real Kafka or Redis will be skipped, and said so"; fi; fi
 
 kafka: system $(KAFKA)/.done ## Apache Kafka's jars, from Maven
 

@@ -6,6 +6,7 @@ MeanderError
 ├── SnapshotError            state that cannot be used
 │   └── IncompatibleSnapshotError
 ├── StaleGenerationError     a worker that was replaced and does not know it yet
+├── StoreUnavailableError    a place for state that does not answer, or is full: try again
 └── (stream) SettingsError, LostStateError, ...
 """
 
@@ -56,3 +57,7 @@ class IncompatibleSnapshotError(SnapshotError):
 
 class StaleGenerationError(MeanderError):
     """State that somebody newer has taken over: whoever tries to write it was replaced, and must stop."""
+
+
+class StoreUnavailableError(MeanderError):
+    """A store that cannot be reached, refuses, or is full: nothing that was kept before is lost."""

@@ -7,15 +7,19 @@ from faust import Worker
 
 from producers.connection import kafka_options
 from stream.adapters.faust_worker import MeanderApp, create_app
-from stream.adapters.file_store import FileStore
 from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
 from stream.settings import Settings
+
+log = logging.getLogger("meander.worker")
 
 
 def build_app(settings: Settings) -> MeanderApp:
     """Put store, log and Faust app together."""
-    store = FileStore(settings.folder, settings.snapshots.keep)
+    store = open_store(settings)
+    for sentence in store.advice():
+        log.warning("store.advice %s", sentence)
     return create_app(settings, store, lambda: open_log(settings))
 
 

@@ -1,5 +1,6 @@
 """What the core asks of the world outside."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -38,11 +39,41 @@ class Stored(NamedTuple):
     generation: int
 
 
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+
+
+def check_segment(name: str) -> str:
+    """Return a segment's name, sure that it is letters, digits, dots and dashes.
+
+    Raises
+    ------
+    ValueError
+        When it is not.
+    """
+    if not _SEGMENT.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a segment")
+    return name
+
+
 class StateStore(Protocol):
     """Keeps snapshots of partitions, durably, and segments: bytes that are only ever appended to.
 
-    Every call is durable when it returns. A segment's name is letters, digits, dots and dashes.
+    Every call is durable when it returns. Any may raise `StoreUnavailableError`: then what was kept is still
+    kept, and it may be tried again; only of an append it is not known then whether it was done, so that one
+    goes on in a new segment. A segment's name is letters, digits, dots and dashes.
     """
+
+    def advice(self) -> list[str]:
+        """Return a sentence for each setting of the store that puts state at risk.
+
+        Raises
+        ------
+        StoreUnavailableError
+            When it cannot be used at all.
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""
 
     def lock(self, partition: int) -> None:
         """Claim a partition, until `unlock` or the end of this process; harmless when it is ours already.

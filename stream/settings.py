@@ -1,7 +1,9 @@
 """Where a deployment runs: the definition plus Kafka, snapshots, web and columns, from one TOML file."""
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from msgspec import Struct, field
 from learners.definition import Definition, convert, parse_definition, parse_duration
 from learners.errors import DefinitionError
 
+MASK = "********"
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
 
@@ -30,7 +33,8 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file, certificate_file, key_file
         For TLS.
     mechanism, username, password
-        For SASL. ``MEANDER_KAFKA_PASSWORD`` overrides the password.
+        For SASL. ``MEANDER_KAFKA_PASSWORD``, or the file that ``MEANDER_KAFKA_PASSWORD_FILE`` names,
+        overrides the password.
     session_timeout
         How long a silent worker keeps its partitions.
     embedded
@@ -58,17 +62,24 @@ class Snapshots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     store
-        ``files``.
+        ``files``, or ``redis`` where workers move between machines.
     folder
         For files; relative to the definition file.
+    url
+        For Redis: ``redis://user:password@host:6379/0``, with TLS ``rediss://``. ``MEANDER_REDIS_URL``, or
+        the file that ``MEANDER_REDIS_URL_FILE`` names, overrides it.
+    ca_file
+        For Redis with TLS: who vouches for its certificate, when the system does not.
     every
         Time between two snapshots of a partition.
     keep
         How many are kept for each partition.
     """
 
-    store: Literal["files"] = "files"
+    store: Literal["files", "redis"] = "files"
     folder: str = "snapshots"
+    url: str | None = None
+    ca_file: str | None = None
     every: str = "1s"
     keep: int = 3
 
@@ -126,8 +137,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> Path:
         """The snapshot folder, resolved against the definition file."""
-        base = Path(self.file).resolve().parent if self.file else Path.cwd()
-        return base / self.snapshots.folder
+        return self._base / self.snapshots.folder
+
+    def beside(self, path: str | None) -> str | None:
+        """Return a path of the definition file, resolved against it."""
+        return None if path is None else str(self._base / path)
+
+    @property
+    def _base(self) -> Path:
+        return Path(self.file).resolve().parent if self.file else Path.cwd()
 
 
 _PARTS: dict[str, type[Struct]] = {"kafka": Kafka, "snapshots": Snapshots, "web": Web, "columns": Columns}
@@ -165,14 +183,42 @@ def parse_settings(
         parse_duration(parts["kafka"].session_timeout, "kafka.session_timeout")
     except DefinitionError as error:
         raise (error.in_file(file) if file else error) from None
-    overrides = {"brokers": env.get("MEANDER_BROKERS"), "password": env.get("MEANDER_KAFKA_PASSWORD")}
+    overrides = {"brokers": env.get("MEANDER_BROKERS"), "password": secret(env, "MEANDER_KAFKA_PASSWORD")}
     parts["kafka"] = msgspec.structs.replace(parts["kafka"], **{k: v for k, v in overrides.items() if v})
+    if url := secret(env, "MEANDER_REDIS_URL"):
+        parts["snapshots"] = msgspec.structs.replace(parts["snapshots"], url=url)
     settings = Settings(definition=parse_definition(raw, file), file=file, **parts)
     _check(settings)
     return settings
 
 
+def secret(environ: Mapping[str, str], name: str) -> str | None:
+    """Return a secret of the environment, or of the file that ``<name>_FILE`` names; None: there is none.
+
+    Raises
+    ------
+    DefinitionError
+        When that file cannot be read.
+    """
+    value, file = environ.get(name), environ.get(f"{name}_FILE")
+    if value or not file:
+        return value or None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(
+            f"{name}_FILE", f"{file} cannot be read: {error}", "Name a file with nothing but the secret"
+        ) from None
+
+
 def _check(settings: Settings) -> None:
+    if settings.snapshots.store == "redis" and not settings.snapshots.url:
+        raise DefinitionError(
+            "snapshots.url",
+            'store = "redis" needs an address',
+            "Set MEANDER_REDIS_URL, e.g. redis://localhost:6379/0",
+            settings.file,
+        )
     if settings.definition.scope == "deployment" and settings.partitions != 1:
         raise DefinitionError(
             "kafka.partitions",
@@ -186,5 +232,8 @@ def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain data, with secrets masked."""
     plain: dict[str, Any] = msgspec.to_builtins(settings)
     if plain["kafka"]["password"]:
-        plain["kafka"]["password"] = "********"  # noqa: S105  the mask
+        plain["kafka"]["password"] = MASK
+    if plain["snapshots"]["url"]:
+        plain["snapshots"]["url"] = re.sub(r"//[^/@]*@", f"//{MASK}@", plain["snapshots"]["url"])
+        plain["snapshots"]["url"] = re.sub(r"(password=)[^&]*", rf"\1{MASK}", plain["snapshots"]["url"])
     return plain

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from stream.adapters.brokers import Broker, BrokerMissingError, answers, java_kafka, java_program
+from tests.redis_server import redis_server
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IN_CI = bool(os.environ.get("CI"))
@@ -54,6 +56,20 @@ def own_kafka(tmp_path: Path, java_and_jars: None) -> Iterator[Broker]:
     """Yield an Apache Kafka for this test alone, to be stopped, killed, paused and started at will."""
     with java_kafka(tmp_path / "kafka") as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> None:
+    """What it takes to run a Redis of our own."""
+    if shutil.which("redis-server") is None:
+        missing("No redis-server on this machine. Install it, e.g. apt-get install redis-server")
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a real Redis that all tests share; keys carry the deployment's name."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
 
 
 @pytest.fixture

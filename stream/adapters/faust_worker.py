@@ -16,7 +16,7 @@ from aiohttp import web
 from faust.types import TP
 
 from learners.definition import parse_duration
-from learners.errors import MeanderError, SnapshotError
+from learners.errors import MeanderError, SnapshotError, StoreUnavailableError
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
     Batch,
@@ -235,7 +235,11 @@ class Lane:
             data = partition.processor.snapshot(outputs=partition.ends, generation=partition.generation)
             settled = await partition.outbox.settle()
         partition.ends.update(await settled)
-        await asyncio.to_thread(self.store.save, number, data, partition.generation)
+        try:
+            await asyncio.to_thread(self.store.save, number, data, partition.generation)
+        except StoreUnavailableError as error:  # what was kept is kept; the next snapshot may fare better
+            log.warning("snapshot.failed partition=%d reason=%s", number, error)
+            return
         partition.saved = positions
 
     async def release(self) -> None:

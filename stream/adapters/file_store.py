@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from learners.errors import MeanderError, SnapshotError, StaleGenerationError
-from stream.ports import Stored
+from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
+from stream.ports import Stored, check_segment
 
 _NAME = re.compile(r"(\d+)(?:\.g(\d+))?\.snapshot")
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
 class _Found(NamedTuple):
@@ -39,6 +38,17 @@ class FileStore:
         self._folder, self._keep = folder, keep
         self._locks: dict[int, int] = {}
 
+    def advice(self) -> list[str]:
+        """Return nothing: a folder that can be written to has no settings."""
+        with _writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        return []
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for partition in tuple(self._locks):
+            self.unlock(partition)
+
     # -- snapshots ---------------------------------------------------------------------------------
 
     def save(self, partition: int, data: bytes, generation: int) -> None:
@@ -55,12 +65,13 @@ class FileStore:
             number = max((found.number for found in kept + aside), default=0) + 1
             path = folder / f"{number:012d}.g{generation}.snapshot"
             temporary = path.with_suffix(".writing")
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-            _sync(folder)
+            with _writing(folder):
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
+                _sync(folder)
             for old in kept[self._keep - 1 :]:
                 old.path.unlink(missing_ok=True)
 
@@ -87,7 +98,7 @@ class FileStore:
     def append(self, partition: int, segment: str, data: bytes) -> int:
         """Append to a segment; returns its new length."""
         path = self._segment(partition, segment)
-        with self._held(partition):
+        with self._held(partition), _writing(path.parent):
             new = not path.exists()
             path.parent.mkdir(exist_ok=True)
             with path.open("ab") as file:
@@ -122,9 +133,7 @@ class FileStore:
         self._segment(partition, segment).unlink(missing_ok=True)
 
     def _segment(self, partition: int, segment: str) -> Path:
-        if not _SEGMENT.fullmatch(segment):
-            raise ValueError(f"{segment!r} is no name of a segment")
-        return self._of(partition) / "segments" / segment
+        return self._of(partition) / "segments" / check_segment(segment)
 
     # -- locks -------------------------------------------------------------------------------------
 
@@ -178,6 +187,17 @@ class FileStore:
             folder.mkdir(parents=True, exist_ok=True)
             _sync(self._folder)
         return folder
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"{folder} cannot be written to: {error.strerror or error}. Make room, or mend its permissions"
+        ) from None
 
 
 def _found(folder: Path) -> list[_Found]:

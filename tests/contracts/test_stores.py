@@ -1,21 +1,36 @@
 """One contract for every store: newest first, one holder at a time, no way back for who was replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from learners.errors import MeanderError, SnapshotError, StaleGenerationError
 from stream.adapters.file_store import FileStore
+from stream.adapters.redis_store import RedisStore
 from stream.ports import StateStore
 
 Open = Callable[..., StateStore]
 
 
-@pytest.fixture(params=["files"])
-def another(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Return how to open a store on the same state, as another process would: ``another(keep=3)``."""
-    return lambda keep=3: FileStore(tmp_path / "new" / "folder", keep)
+@pytest.fixture(params=["files", "redis"])
+def another(request: pytest.FixtureRequest, tmp_path: Path, deployment_name: str) -> Iterator[Open]:
+    """Yield how to open a store on the same state, as another process would: ``another(keep=3)``."""
+    opened: list[StateStore] = []
+    url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
+
+    def open_one(keep: int = 3) -> StateStore:
+        store: StateStore
+        if url:
+            store = RedisStore(url, deployment_name, keep, chunk=1 << 20)
+        else:
+            store = FileStore(tmp_path / "new" / "folder", keep)
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture
@@ -49,7 +64,7 @@ def test_one_kept_is_the_last_one(another: Open) -> None:
     assert kept(store) == [b"2"]
 
 
-@pytest.mark.parametrize("size", [0, 1, 300_000, 5_000_001])
+@pytest.mark.parametrize("size", [0, 1, 300_000, 1 << 20, 2 << 20, 5_000_001])
 def test_any_size_comes_back_as_it_was(store: StateStore, another: Open, size: int) -> None:
     """Nothing, one byte, and more than any chunk."""
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
@@ -158,3 +173,8 @@ def test_a_segment_has_a_plain_name(store: StateStore, name: str) -> None:
     """Nothing that could lead elsewhere."""
     with pytest.raises(ValueError, match="no name of a segment"):
         store.append(0, name, b"x")
+
+
+def test_a_healthy_store_needs_no_advice(store: StateStore) -> None:
+    """An ordinary folder, a Redis with an append-only file."""
+    assert store.advice() == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from learners.errors import StoreUnavailableError
 from stream.adapters.file_store import FileStore
 
 SAVER = """
@@ -48,7 +49,7 @@ def test_a_failed_write_leaves_the_old_ones(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreUnavailableError, match=r"No space left.*Make room"):
         store.save(0, b"new", 1)
     monkeypatch.undo()
     assert kept(store) == [b"old"]

@@ -53,9 +53,28 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert settings.kafka.password == "hush"  # noqa: S105
 
 
+def test_secrets_come_from_files_too(tmp_path: Path) -> None:
+    """``<NAME>_FILE`` names a file with the secret; the plain variable comes first; unreadable: an error."""
+    file = written(tmp_path, '[snapshots]\nstore = "redis"\nca_file = "ca.pem"\n')
+    (tmp_path / "password").write_text("hush\n")
+    (tmp_path / "url").write_text("rediss://u:hush@r:1/2?password=hush\n")
+    names = {"MEANDER_KAFKA_PASSWORD_FILE": "password", "MEANDER_REDIS_URL_FILE": "url"}
+    environment = {key: str(tmp_path / name) for key, name in names.items()}
+    settings = load_settings(file, environment)
+    assert settings.kafka.password == "hush"  # noqa: S105
+    assert settings.snapshots.url == "rediss://u:hush@r:1/2?password=hush"
+    assert masked(settings)["snapshots"]["url"] == "rediss://********@r:1/2?password=********"
+    assert settings.beside(settings.snapshots.ca_file) == str(tmp_path / "ca.pem")
+    environment["MEANDER_REDIS_URL"] = "redis://other"
+    assert load_settings(file, environment).snapshots.url == "redis://other"
+    with pytest.raises(DefinitionError, match=r"MEANDER_KAFKA_PASSWORD_FILE: .*cannot be read"):
+        load_settings(file, {"MEANDER_KAFKA_PASSWORD_FILE": str(tmp_path / "none")})
+
+
 @pytest.mark.parametrize(
     ("middle", "message"),
     [
+        ("[snapshots]\nstore = 'redis'\n", r"snapshots.url: .*MEANDER_REDIS_URL"),
         ("[kafka]\nbroker = 1\n", r"kafka.broker: unknown key. Did you mean `brokers`"),
         ("[kafka]\nsecurity = 'SSH'\n", r'kafka.security: .*Did you mean "SSL"|One of: "PLAINTEXT"'),
         ("[kafka]\nsession_timeout = '20'\n", r"kafka.session_timeout: '20' is no duration"),
