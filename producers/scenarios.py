@@ -1,177 +1,212 @@
-"""Made-up streams whose true points of change are known.
+"""The gallery of drift: made-up streams by name, seeded, whose true points of change are known."""
 
-A scenario is a list of segments, each with a concept: how the label follows from the features. The
-features themselves never change, so that only the relation drifts, and nothing but labels can show it.
-"""
-
+import csv
 import difflib
-from collections.abc import Iterator, Mapping
+import gzip
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
+from river.datasets import synth
 
 from learners.errors import MeanderError
+from producers.orders import CLASSES, LABEL, Change, Scenario, Segment, alternating
 
-LABEL = "target"  # the column of the label
-CLASSES = ("kept", "returned")
-CATEGORIES = ("books", "clothes", "shoes", "toys")
+__all__ = [
+    "CLASSES", "LABEL", "SCENARIOS", "Change", "Made", "Scenario", "Segment", "Synthetic",
+    "UnknownScenarioError", "alternating", "permuted", "read_truth", "scenario", "settings_of", "write_rows",
+    "write_truth",
+]  # fmt: skip
 
-# Will an ordered article come back? What it costs, how long it travelled and its discount each pull one
-# way before and the other way after; which articles come back more often stays what it was.
-CONCEPTS: Mapping[str, tuple[float, float, float]] = {
-    "before": (1.8, 1.4, -1.6),  # weights of the standardised amount, delivery_days, discount
-    "after": (-1.8, -1.4, 1.6),
-}
-_CATEGORY_WEIGHTS = np.array([-2.2, 2.2, 1.4, -1.4])
-_NOISE = 0.5  # scale of the logistic noise
-_BLOCK = 1000  # rows drawn at once; each block has a seed of its own
+Rows = Iterable[Mapping[str, Any]]
 
 
 class UnknownScenarioError(MeanderError):
     """A name that is no scenario."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of the stream.
+class TruthFileError(MeanderError):
+    """A file of true changes that cannot be read."""
+
+
+class Made(Protocol):
+    """A made-up stream; equal seeds give equal rows."""
+
+    @property
+    def length(self) -> int:
+        """Number of rows."""
+
+    @property
+    def key(self) -> str | None:
+        """The column of the sender, where there is one."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every true point of change."""
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows, the label in the column ``target``."""
+
+    def definition(self, name: str) -> dict[str, Any]:
+        """Return a definition for these streams, as parsed from TOML."""
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Parts of River's generators, one after the other, each another concept over the same features.
 
     Attributes
     ----------
-    rows
-        How long it is.
-    concept
-        A name in `CONCEPTS`.
-    transition
-        For so many of its rows the previous concept still speaks now and then, less and less often.
-    """
-
-    rows: int
-    concept: str
-    transition: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A stream of orders: numbers ``amount``, ``delivery_days``, ``discount``, the category ``article``.
-
-    Attributes
-    ----------
-    segments
-        One after the other.
+    rows_each
+        How long each part is.
+    parts
+        From a seed to a generator, for each part.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    categories
+        Features are numbers, unless their values are named here.
+    inside
+        Changes that are in a part of their own making: where, how long, what.
     seed
         Equal seeds give equal rows.
 
     Examples
     --------
-    >>> scenario = Scenario((Segment(30, "before"), Segment(20, "after")))
-    >>> scenario.drifts, sum(1 for row in scenario.rows())
-    ((30,), 50)
-    >>> next(scenario.rows())["target"] in CLASSES
-    True
+    >>> made = scenario("stagger")
+    >>> made.length, [change.at for change in made.changes]
+    (9000, [3000, 6000])
+    >>> next(made.rows())
+    {'size': 'medium', 'color': 'green', 'shape': 'circle', 'target': 0}
     """
 
-    segments: tuple[Segment, ...]
+    rows_each: int
+    parts: tuple[Callable[[int], Any], ...]
+    task: str = "binary"
+    categories: Mapping[str, Sequence[str]] | None = None
+    inside: tuple[Change, ...] = ()
     seed: int = 1
 
     @property
     def length(self) -> int:
         """Number of rows."""
-        return sum(segment.rows for segment in self.segments)
+        return self.rows_each * len(self.parts)
 
     @property
-    def drifts(self) -> tuple[int, ...]:
-        """The rows at which a new concept begins, counted from 0."""
-        starts = accumulate(segment.rows for segment in self.segments[:-1])
-        pairs = zip(starts, pairwise(self.segments), strict=True)
-        return tuple(start for start, (old, new) in pairs if old.concept != new.concept)
+    def key(self) -> None:
+        """None: nobody in particular sent it."""
+        return None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The beginning of each part but the first, and what is inside."""
+        starts = range(self.rows_each, self.length, self.rows_each)
+        return self.inside + tuple(
+            Change(at=at, until=at, kind="abrupt", expects=("concept",)) for at in starts
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows, the label in the column ``target``."""
-        for first in range(0, self.length, _BLOCK):
-            yield from self._block(first)[: self.length - first]
+        names = self.categories or {}
+        for number, part in enumerate(self.parts):
+            for x, y in islice(part(1000 * self.seed + number), self.rows_each):
+                row = {(k if isinstance(k, str) else f"x{k}"): v for k, v in x.items()}
+                for feature, words in names.items():
+                    row[feature] = words[row[feature]]
+                row[LABEL] = float(y) if self.task == "regression" else int(y)
+                yield row
 
-    def _block(self, first: int) -> list[dict[str, Any]]:
-        random = np.random.default_rng([self.seed, first // _BLOCK])
-        standard = random.standard_normal((_BLOCK, 3))
-        article = random.integers(len(CATEGORIES), size=_BLOCK)
-        noise, chance = random.logistic(scale=_NOISE, size=_BLOCK), random.random(_BLOCK)
-        weights = self._weights(first, chance)
-        returned = (standard * weights).sum(axis=1) + _CATEGORY_WEIGHTS[article] + noise > 0
-        columns = zip(
-            np.round(60 + 15 * standard[:, 0], 2).clip(0).tolist(),
-            np.round(5 + 1.2 * standard[:, 1], 1).clip(0).tolist(),
-            np.round(0.25 + 0.06 * standard[:, 2], 3).clip(0, 1).tolist(),
-            article.tolist(),
-            returned.tolist(),
-            strict=True,
-        )
-        return [
-            {
-                "amount": amount,
-                "delivery_days": days,
-                "discount": discount,
-                "article": CATEGORIES[kind],
-                LABEL: CLASSES[came_back],
-            }
-            for amount, days, discount, kind, came_back in columns
-        ]
-
-    def _weights(self, first: int, chance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weights of a block's rows, shape (block, 3); of those past the end, zeros."""
-        weights = np.zeros((_BLOCK, 3))
-        number = np.arange(first, first + _BLOCK)
-        start, previous = 0, self.segments[0].concept
-        for segment in self.segments:
-            inside = (number >= start) & (number < start + segment.rows)
-            share = (number - start + 1) / (segment.transition + 1)  # of the new concept
-            new = inside & (chance < share)
-            weights[inside] = CONCEPTS[previous]
-            weights[new] = CONCEPTS[segment.concept]
-            start, previous = start + segment.rows, segment.concept
-        return weights
-
-    @staticmethod
-    def definition(name: str) -> dict[str, Any]:
-        """Return a definition for these streams, as parsed from TOML, with a rule that drift leaves true."""
+    def definition(self, name: str) -> dict[str, Any]:
+        """Return a definition for these streams, as parsed from TOML."""
+        first = next(self.rows())
+        classes = {"binary": [0, 1], "multiclass": list(range(10))}
+        words = self.categories or {}
         return {
             "name": name,
-            "task": "binary",
+            "task": self.task,
             "features": {
-                "amount": {"min": 0},
-                "delivery_days": {"min": 0},
-                "discount": {"min": 0, "max": 1},
-                "article": {"type": "category", "categories": list(CATEGORIES)},
+                feature: {"type": "category", "categories": list(words[feature])}
+                if feature in words
+                else {"type": "boolean" if isinstance(value, bool) else "number"}
+                for feature, value in first.items()
+                if feature != LABEL
             },
-            "label": {"classes": list(CLASSES)},
-            "rules": {
-                "to-try-on": {"when": "article in ['clothes', 'shoes']", "then": {"returned": 0.7}},
-                "to-keep": {"when": "article in ['books', 'toys']", "then": {"kept": 0.7}},
-            },
+            "label": {"classes": classes[self.task]} if self.task in classes else {},
         }
 
 
-def alternating(*lengths: int, seed: int = 1) -> Scenario:
-    """Return a scenario whose relation flips abruptly after each of the lengths but the last.
-
-    >>> alternating(2000, 1000, 3000).drifts
-    (2000, 3000)
-    """
-    names = tuple(CONCEPTS)
-    return Scenario(tuple(Segment(rows, names[n % 2]) for n, rows in enumerate(lengths)), seed)
+def _sine(function: int) -> Callable[[int], Any]:
+    return lambda seed: synth.Sine(function, seed)
 
 
-SCENARIOS: Mapping[str, Scenario] = {
+def _sea(variant: int) -> Callable[[int], Any]:
+    return lambda seed: synth.SEA(variant, 0.05, seed)
+
+
+def _stagger(function: int) -> Callable[[int], Any]:
+    return lambda seed: synth.STAGGER(function, seed)
+
+
+def _mixed(function: int) -> Callable[[int], Any]:
+    return lambda seed: synth.Mixed(function, seed)
+
+
+def _led(swapped: int) -> Callable[[int], Any]:
+    return lambda seed: synth.LEDDrift(seed, 0.05, n_drift_features=swapped)
+
+
+def _friedman(seed: int) -> Any:
+    return synth.FriedmanDrift("gra", (5000, 7500), seed=seed)
+
+
+def _hyperplane(seed: int) -> Any:
+    return synth.Hyperplane(seed, n_features=5, n_drift_features=5, mag_change=0.001)
+
+
+_STAGGER_WORDS = {
+    "size": ("small", "medium", "large"),
+    "color": ("red", "blue", "green"),
+    "shape": ("circle", "square", "triangle"),
+}
+_CONCEPT = ("concept",)
+_HALF = 5_000
+
+SCENARIOS: Mapping[str, Made] = {
     "steady": alternating(10_000),
-    "flip": alternating(5_000, 5_000),
-    "gradual": Scenario((Segment(5_000, "before"), Segment(5_000, "after", transition=2_000))),
+    "flip": alternating(_HALF, _HALF),
+    "gradual": Scenario((Segment(_HALF), Segment(_HALF, "after", transition=2_000))),
+    "incremental": Scenario((Segment(_HALF), Segment(_HALF, "after", turning=3_000))),
     "recurring": alternating(2_500, 2_500, 2_500, 2_500),
+    "local": Scenario((Segment(_HALF), Segment(_HALF, "after", only="shoes"))),
+    "prior": Scenario((Segment(_HALF, prior=0.5), Segment(_HALF, prior=0.15))),
+    "covariate": Scenario((Segment(_HALF), Segment(_HALF, shift=1.5))),
+    "noise": Scenario((Segment(_HALF), Segment(1_000, noise=0.8), Segment(4_000))),
+    "inverted": Scenario((Segment(_HALF), Segment(2_000, inverted=True), Segment(3_000))),
+    "stuck": Scenario((Segment(_HALF), Segment(2_000, stuck="delivery_days"), Segment(3_000)), shops=True),
+    "unit": Scenario((Segment(_HALF), Segment(2_000, scaled="amount"), Segment(3_000)), shops=True),
+    "rare": Scenario((Segment(20_000, prior=0.01), Segment(20_000, "after", prior=0.01))),
+    "sine": Synthetic(3_000, tuple(map(_sine, range(4)))),
+    "stagger": Synthetic(3_000, tuple(map(_stagger, range(3))), categories=_STAGGER_WORDS),
+    "mixed": Synthetic(_HALF, (_mixed(0), _mixed(1))),
+    "sea": Synthetic(_HALF, (_sea(0), _sea(2), _sea(3))),
+    "led": Synthetic(_HALF, (_led(0), _led(6)), "multiclass"),
+    "hyperplane": Synthetic(10_000, (_hyperplane,), inside=(Change(at=0, until=10_000, kind="incremental"),)),
+    "friedman": Synthetic(
+        10_000,
+        (_friedman,),
+        "regression",
+        inside=(
+            Change(at=5_000, until=5_000, kind="abrupt", expects=_CONCEPT),
+            Change(at=7_500, until=7_500, kind="abrupt", expects=_CONCEPT),
+        ),
+    ),
 }
 
 
-def scenario(name: str, seed: int = 1) -> Scenario:
+def scenario(name: str, seed: int = 1) -> Made:
     """Return a scenario by its name.
 
     Raises
@@ -185,4 +220,94 @@ def scenario(name: str, seed: int = 1) -> Scenario:
             f"{name!r} is no scenario. "
             + (f"Did you mean {near[0]}?" if near else f"One of: {', '.join(SCENARIOS)}")
         )
-    return replace(SCENARIOS[name], seed=seed)
+    found: Any = SCENARIOS[name]
+    return cast(Made, replace(found, seed=seed))
+
+
+def settings_of(made: Made, name: str) -> dict[str, Any]:
+    """Return a definition file for a scenario, as parsed from TOML."""
+    raw = made.definition(name)
+    if made.key is not None:
+        raw |= {"columns": {"key": made.key}}
+    return raw
+
+
+def permuted(rows: Rows, features: Sequence[str], start: int, stop: int) -> Iterator[dict[str, Any]]:
+    """Give features each other's values from row ``start`` to before row ``stop``: abrupt, on real data.
+
+    >>> list(permuted([{"a": 1, "b": 2, "target": 0}] * 2, ["a", "b"], 1, 2))
+    [{'a': 1, 'b': 2, 'target': 0}, {'a': 2, 'b': 1, 'target': 0}]
+    """
+    turned = [*features[1:], features[0]]
+    for number, row in enumerate(rows):
+        if start <= number < stop:
+            yield {**row, **{to: row[of] for to, of in zip(features, turned, strict=True)}}
+        else:
+            yield dict(row)
+
+
+def write_rows(rows: Rows, path: Path) -> int:
+    """Write rows to a data file: JSON lines if its name says so (``.jsonl``), else CSV; with ``.gz`` packed.
+
+    Equal rows give equal bytes. Returns how many.
+    """
+    with path.open("wb") as raw:
+        packed = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else None
+        write = _json_lines if ".jsonl" in path.suffixes else _csv_lines
+        count = write(rows, cast(IO[bytes], packed or raw))
+        if packed is not None:
+            packed.close()
+    return count
+
+
+def _json_lines(rows: Rows, file: IO[bytes]) -> int:
+    encode, count = msgspec.json.Encoder().encode, 0
+    for row in rows:
+        file.write(encode(row) + b"\n")
+        count += 1
+    return count
+
+
+def _csv_lines(rows: Rows, file: IO[bytes]) -> int:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer: csv.DictWriter[str] | None = None
+    count = 0
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(text, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+        count += 1
+    text.detach()
+    return count
+
+
+def write_truth(changes: Iterable[Change], path: Path) -> None:
+    """Write true changes to a file, one JSON object a line."""
+    encode = msgspec.json.Encoder().encode
+    path.write_bytes(b"".join(encode(change) + b"\n" for change in changes))
+
+
+def read_truth(path: Path) -> list[Change]:
+    """Read what `write_truth` wrote.
+
+    Raises
+    ------
+    TruthFileError
+        Naming the line, and what it should be.
+    """
+    changes = []
+    decoder = msgspec.json.Decoder(Change)
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise TruthFileError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            changes.append(decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            shape = '{"at": 5000, "until": 5000, "kind": "abrupt", "expects": ["concept"]}'
+            raise TruthFileError(
+                f"{path}, line {number}: {error}. Write one object a line: {shape}"
+            ) from None
+    return changes

@@ -8,7 +8,7 @@ import click
 
 from learners.errors import MeanderError
 
-COMMANDS = ("init", "check", "topics", "worker", "produce", "replay", "demo", "schema")
+COMMANDS = ("init", "check", "topics", "worker", "produce", "replay", "scenario", "demo", "schema")
 
 
 class _Lazy(click.Group):

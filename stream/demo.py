@@ -24,7 +24,7 @@ from rich.text import Text
 from learners.errors import MeanderError
 from learners.lineage import Kind, Transition
 from producers.connection import kafka_options
-from producers.scenarios import Scenario, scenario
+from producers.scenarios import Made, scenario
 from stream import toml
 from stream.adapters.brokers import BrokerMissingError, embedded, free_ports, java_kafka
 from stream.adapters.processes import Child
@@ -140,7 +140,7 @@ def _broker(folder: Path) -> Iterator[str]:
             raise missing from None
 
 
-def _define(folder: Path, brokers: str, own: bool, stream: Scenario) -> Settings:
+def _define(folder: Path, brokers: str, own: bool, stream: Made) -> Settings:
     name = f"{NAME}-{time.time_ns() // 1_000_000}"
     definition = {
         **stream.definition(name),
@@ -184,7 +184,7 @@ def _get(settings: Settings, path: str) -> bytes:
 class View:
     """Follows predictions and transitions, and draws who serves, how fast and how well."""
 
-    def __init__(self, settings: Settings, stream: Scenario) -> None:
+    def __init__(self, settings: Settings, stream: Made) -> None:
         self._settings, self._stream = settings, stream
         self._predictions = msgspec.json.Decoder(Prediction)
         self._transitions = msgspec.json.Decoder(Transition)
@@ -254,7 +254,7 @@ class View:
         losses = "   ".join(f"{slot} {loss:.1%}" for slot, loss in self._losses.items())
         table.add_row("recent error", losses)
         story = [Text(_told(t)) for t in self._story if t.kind is not Kind.STARTED][-12:]
-        flip = f"The relation flips at event {self._stream.drifts[0]:,}; nobody tells the worker."
+        flip = f"The relation flips at event {self._stream.changes[0].at:,}; nobody tells the worker."
         return Group(Text(flip, style="dim"), table, Text(""), *story)
 
 
@@ -263,7 +263,7 @@ def _told(t: Transition) -> str:
     return f"  event {int(number):>6,}  {t.kind.replace('_', ' '):<10} {t.reason}"
 
 
-def read_back(settings: Settings, stream: Scenario) -> Summary:
+def read_back(settings: Settings, stream: Made) -> Summary:
     """Read what the topics hold, and judge it by the scenario's own labels."""
     log = open_log(settings)
     try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from producers.delays import Law
     from producers.load import Labels
+    from producers.scenarios import Made
 
     Open = Callable[[], Iterable[dict[str, Any]]]
 
@@ -35,8 +36,9 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
 @click.argument("definition", type=click.Path(dir_okay=False))
 @click.argument("file", type=click.Path(dir_okay=False), required=False)
 @click.option("--dataset", help="A data set bundled with River instead of a file, e.g. Phishing.")
+@click.option("--scenario", "scenario_name", help="A made-up stream with drift; see meander scenario.")
 @click.option(
-    "--scenario", "scenario_name", help="A made-up stream with drift: steady, flip, gradual, recurring."
+    "--truth", type=click.Path(dir_okay=False), help="With --scenario: where its true points of change go."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the scenario.")
 @click.option("--events", type=click.IntRange(min=1), help="Stop after so many.  [default: all]")
@@ -63,6 +65,7 @@ def command(
     file: str | None,
     dataset: str | None,
     scenario_name: str | None,
+    truth: str | None,
     seed: int,
     events: int | None,
     repeat: bool,
@@ -93,12 +96,15 @@ def command(
     id_column = id_column or own.id
     if repeat and id_column:
         raise click.UsageError("--repeat would send the ids of --id again, and they are answered once.")
+    if truth is not None and scenario_name is None:
+        raise click.UsageError("--truth goes with --scenario.")
     mode = mode or ("inside" if delay is None else "topic")
-    source, length, rows = _source(file, dataset, scenario_name, seed)
+    made = _made(scenario_name, seed, truth) if scenario_name is not None else None
+    source, length, rows = _source(file, dataset, scenario_name, made)
     columns = Columns(
         label=None if mode == "none" else label_column or own.label,
         id=id_column,
-        key=key_column or own.key,
+        key=key_column or own.key or (made.key if made else None),
         timestamp=timestamp_column or own.timestamp,
         prefix=f"{run}-{source}" if run else source,
     )
@@ -132,8 +138,18 @@ def command(
         raise click.exceptions.Exit(130 if stopped and lost is None else 1)
 
 
+def _made(name: str, seed: int, truth: str | None) -> "Made":
+    """Return a scenario, its true points of change written to a file if one is named."""
+    from producers.scenarios import scenario, write_truth
+
+    made = scenario(name, seed)
+    if truth is not None:
+        write_truth(made.changes, Path(truth))
+    return made
+
+
 def _source(
-    file: str | None, dataset: str | None, scenario: str | None, seed: int
+    file: str | None, dataset: str | None, scenario: str | None, made: "Made | None"
 ) -> "tuple[str, int | None, Open]":
     """Return the source's short name, its number of rows if known, and what opens it."""
     if sum(given is not None for given in (file, dataset, scenario)) != 1:
@@ -146,9 +162,7 @@ def _source(
         from producers.datasets import rows as dataset_rows
 
         return dataset.lower(), None, lambda: dataset_rows(dataset)
-    from producers.scenarios import scenario as scenario_of
-
-    found = scenario_of(str(scenario), seed)
+    found = cast("Made", made)
     return str(scenario), found.length, found.rows
 
 
