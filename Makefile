@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 KAFKA := .kafka/libs
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
+PACKAGES := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
+  chromium:chromium
 SOURCES := learners stream producers monitoring meander
 export OMP_NUM_THREADS = 1
 
@@ -29,10 +31,11 @@ $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test,lint,bench]'
 	@touch $@
 
-system: ## Java, Maven and Redis, where they are missing and apt-get may be used
-	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null || ! command -v redis-server >/dev/null; then \
-	  if [ -n "$(APT)" ]; then apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless maven redis-server; \
-	  else echo "Java, Maven or Redis is missing: tests on a real Kafka or Redis will be skipped, and said so"; fi; fi
+system: ## Java, Maven, Redis, Prometheus, Alertmanager and Chromium, where missing and apt-get may be used
+	@missing=""; for pair in $(PACKAGES); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ -n "$(APT)" ]; then apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; \
+	  else echo "Missing:$$missing. Tests that need them will be skipped, and said so"; fi; fi
 
 kafka: system $(KAFKA)/.done ## Apache Kafka's jars, from Maven
 

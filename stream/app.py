@@ -2,14 +2,19 @@
 
 import gc
 import logging
+from collections.abc import Callable
 
+from aiohttp import web
 from faust import Worker
 
+from monitoring.metrics import registry_of
+from monitoring.probes import add_probes
 from producers.connection import kafka_options
 from stream.adapters.faust_worker import MeanderApp, create_app
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
+from stream.processing.tally import WorkerFacts
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
@@ -20,7 +25,11 @@ def build_app(settings: Settings) -> MeanderApp:
     store = open_store(settings)
     for sentence in store.advice():
         log.warning("store.advice %s", sentence)
-    return create_app(settings, store, lambda: open_log(settings))
+
+    def pages(application: web.Application, facts: Callable[[], WorkerFacts]) -> None:
+        add_probes(application, registry_of(settings.definition.name, facts), facts)
+
+    return create_app(settings, store, lambda: open_log(settings), pages)
 
 
 def open_log(settings: Settings) -> KafkaLog:

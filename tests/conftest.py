@@ -28,6 +28,14 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+def tool(program: str, package: str) -> str:
+    """Return the path of a program of the system; skips, in CI fails, where it is missing."""
+    found = shutil.which(program) or shutil.which(program.removeprefix("prometheus-"))
+    if found is None:
+        missing(f"No {program} here: apt-get install {package}")
+    return str(found)
+
+
 @pytest.fixture(scope="session")
 def java_and_jars() -> None:
     """What it takes to run an Apache Kafka of our own."""

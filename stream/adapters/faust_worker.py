@@ -7,11 +7,11 @@ commit is only a hint; where to go on stands in the snapshot.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
-import msgspec
 from aiohttp import web
 from faust.types import TP
 
@@ -32,6 +32,7 @@ from stream.messages import Output, Record, Source
 from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, Tail, catch_up
+from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
 from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
@@ -39,6 +40,10 @@ log = logging.getLogger("meander.worker")
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
 SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
+
+
+Pages = Callable[[web.Application, Callable[[], WorkerFacts]], None]
+"""Adds what is served over HTTP to the worker's web server, given where to ask for facts."""
 
 
 class Partition:
@@ -49,12 +54,17 @@ class Partition:
         self.generation = generation  # of its snapshots
         self.ends = ends  # next offset of each output topic, as far as acknowledged
         self.saved: dict[str, int] = {}  # positions in the last snapshot
+        self.saved_at: float | None = None  # seconds since 1970
+        self.saved_bytes, self.failures = 0, 0
+        self.tally = Tally(processor)
+        self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
 
 
 class MeanderApp(faust.App):
     """A genuine Faust app: worker, group, assignor, rebalances, signals, timers and web are Faust's."""
 
     lane: "Lane"
+    pages: Pages
     idempotent: bool
 
     def positions(self) -> dict[TP, int]:
@@ -64,7 +74,7 @@ class MeanderApp(faust.App):
     def on_webserver_init(self, web: Any) -> None:
         """Add the worker's own pages to Faust's web server."""
         super().on_webserver_init(web)
-        self.lane.add_routes(web.web_app)
+        self.pages(web.web_app, self.lane.facts)
 
 
 class Lane:
@@ -89,6 +99,7 @@ class Lane:
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
+        self.tally = WorkerTally()
         self._crash: asyncio.Future[None] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -105,7 +116,7 @@ class Lane:
             if partition is None or generation != self.generation:
                 return  # a rebalance came between: whoever owns it now reads it again
             process, source = partition.processor.process, self._sources[batch.topic]
-            number = batch.partition
+            number, began = batch.partition, time.perf_counter()
             outputs: list[Output] = []
             for start in range(0, len(batch), SLICE):
                 for r in batch[start : start + SLICE]:
@@ -113,9 +124,23 @@ class Lane:
                     outputs += process(record)
                 if start + SLICE < len(batch):
                     await asyncio.sleep(0)
+            done = time.perf_counter()
+            partition.tally.take(source, outputs)
+            partition.reached[source] = batch.timestamp
+            delays = partition.processor.delays
+            self.tally.delay.add(delays)
+            delays.clear()
             await self._send(partition, outputs)
+            self.tally.batches += 1
+            self.tally.seconds["process"] += done - began
+            self.tally.seconds["emit"] += time.perf_counter() - done
+
+    def _answered(self, appended: Iterable[int]) -> None:
+        """Note the latency of answers that were acknowledged a moment ago."""
+        self.tally.latency.add_ages(time.time() * 1000, appended)
 
     async def _send(self, partition: Partition, outputs: list[Output]) -> None:
+        """Hand outputs to the outbox, in order."""
         if not outputs:
             return
         encode = partition.processor.codec.encode
@@ -154,6 +179,7 @@ class Lane:
                 partition.outbox.close()
             self.partitions.clear()
             self.generation = self.app.consumer_generation_id
+            self.tally.rebalances += 1
             events = self.settings.topic(Source.EVENTS.value)
             numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
             for number in numbers:
@@ -161,10 +187,12 @@ class Lane:
             restored = await asyncio.gather(*(asyncio.to_thread(self._restore, n) for n in numbers))
             for processor, ends, unsent, saved in restored:
                 number = processor.partition
-                outbox = Outbox(cast(LaneProducer, self.app.producer), self._topics, number, self._failed)
+                producer = cast(LaneProducer, self.app.producer)
+                outbox = Outbox(producer, self._topics, number, self._failed, self._answered)
                 # above what was saved, even where a group that was gone for long counts anew
                 generation = max(self.generation, saved + 1)
                 partition = self.partitions[number] = Partition(processor, ends, outbox, generation)
+                self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
             self.ready = True
         log.info("partitions.restored %s", numbers)
@@ -230,6 +258,7 @@ class Lane:
         await cast(LaneConsumer, self.app.consumer).commit_positions(saved)
 
     async def _save(self, number: int, partition: Partition) -> None:
+        began = time.perf_counter()
         async with self._lock:
             positions = dict(partition.processor.next)
             data = partition.processor.snapshot(outputs=partition.ends, generation=partition.generation)
@@ -237,10 +266,12 @@ class Lane:
         partition.ends.update(await settled)
         try:
             await asyncio.to_thread(self.store.save, number, data, partition.generation)
-        except StoreUnavailableError as error:  # what was kept is kept; the next snapshot may fare better
+        except (StoreUnavailableError, OSError) as error:  # what was kept is kept; the next may fare better
+            partition.failures += 1
             log.warning("snapshot.failed partition=%d reason=%s", number, error)
             return
-        partition.saved = positions
+        partition.saved, partition.saved_at, partition.saved_bytes = positions, time.time(), len(data)
+        self.tally.seconds["snapshot"] += time.perf_counter() - began
 
     async def release(self) -> None:
         """Save and let go of all partitions: a rebalance is about to move them."""
@@ -252,29 +283,36 @@ class Lane:
                 self.store.unlock(number)
             self.partitions.clear()
 
-    # -- web ---------------------------------------------------------------------------------------
+    # -- facts -------------------------------------------------------------------------------------
 
-    def add_routes(self, application: web.Application) -> None:
-        """Add ``/livez``, ``/readyz`` and ``/api/v1/state``."""
-        application.router.add_get("/livez", self._livez)
-        application.router.add_get("/readyz", self._readyz)
-        application.router.add_get("/api/v1/state", self._state)
+    def facts(self) -> WorkerFacts:
+        """Return what this worker knows of itself now."""
+        partitions = [self._facts(p) for p in self.partitions.values()]
+        ready = self.ready and not self.app.rebalancing
+        return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
+    def _facts(self, partition: Partition) -> PartitionFacts:
+        processor, now = partition.processor, time.time()
+        lag = {}
+        for source, position in processor.next.items():
+            highwater = self.app.consumer.highwater(TP(self.settings.topic(source), processor.partition))
+            waiting = max(0, (highwater or 0) - position)
+            age = now - partition.reached[source] / 1000 if waiting and source in partition.reached else 0.0
+            lag[source] = waiting, max(0.0, age)
+        current = processor.next == partition.saved  # nothing to save: the last one is as good as one of now
+        return PartitionFacts(
+            standing=processor.standing(),
+            tally=partition.tally,
+            lag=lag,
+            snapshot_at=now if current else partition.saved_at,
+            snapshot_bytes=partition.saved_bytes,
+            snapshot_failures=partition.failures,
+        )
 
-    async def _readyz(self, _: web.Request) -> web.Response:
-        if self.ready and not self.app.rebalancing:
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text="restoring or rebalancing\n")
 
-    async def _state(self, _: web.Request) -> web.Response:
-        standings = [partition.processor.standing() for partition in self.partitions.values()]
-        body = msgspec.json.encode({"partitions": standings})
-        return web.Response(body=body, content_type="application/json")
-
-
-def create_app(settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog]) -> MeanderApp:
+def create_app(
+    settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog], pages: Pages
+) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()
     kafka = settings.kafka
@@ -307,6 +345,7 @@ def create_app(settings: Settings, store: StateStore, open_history: Callable[[],
         web_host=settings.web.host,
         web_tables_enabled=False,
     )
+    app.pages = pages
     app.idempotent = not kafka.embedded
     lane = app.lane = Lane(settings, app, store, open_history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import aiokafka
@@ -234,6 +235,8 @@ class Outbox:
         The partition number, the same in all of them.
     failed
         Called with the error when something cannot be sent.
+    answered
+        Called with the record times of predictions that were acknowledged (milliseconds).
     """
 
     WAITING = 8  # batches of inputs whose outputs may wait here; then processing waits as well
@@ -244,8 +247,10 @@ class Outbox:
         topics: Mapping[str, str],
         partition: int,
         failed: Callable[[BaseException], None],
+        answered: Callable[[Iterable[int]], None],
     ) -> None:
-        self._producer, self._topics, self._partition, self._failed = producer, topics, partition, failed
+        self._producer, self._topics, self._partition = producer, topics, partition
+        self._failed, self._answered = failed, answered
         self._queue: asyncio.Queue[dict[str, list[Row]] | Settled] = asyncio.Queue(self.WAITING)
         self._sent: list[Sent] = []
         self._settling: asyncio.Task[None] | None = None
@@ -274,12 +279,16 @@ class Outbox:
                     self._settling = asyncio.create_task(self._acknowledged(sent, item))
                     continue
                 for topic, rows in item.items():
-                    self._sent += [
-                        sent._replace(topic=topic)
-                        for sent in await self._producer.send_rows(self._topics[topic], self._partition, rows)
-                    ]
+                    sent = await self._producer.send_rows(self._topics[topic], self._partition, rows)
+                    self._sent += [one._replace(topic=topic) for one in sent]
+                    if topic == "predictions":
+                        sent[-1].future.add_done_callback(partial(self._acked, [row[0] for row in rows]))
         except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
             self._failed(error)
+
+    def _acked(self, times: list[int], future: "asyncio.Future[Any]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._answered(times)
 
     async def _acknowledged(self, sent: list[Sent], settled: Settled) -> None:
         ends: dict[str, int] = {}

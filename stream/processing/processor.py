@@ -20,6 +20,7 @@ from stream.processing.serve import NEVER, Serve
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
+MOST_DELAYS = 2000
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
 
 
@@ -37,6 +38,12 @@ class Processor:
         The partition number, of all topics.
     observer
         Told of every label that met its event.
+
+    Attributes
+    ----------
+    delays
+        Milliseconds of event time that the last labels on their own topic came after their events: whoever
+        counts them takes them out.
 
     Examples
     --------
@@ -64,6 +71,7 @@ class Processor:
         self.revision = 0  # how often the roster changed
         self._recent: deque[Transition] = deque(maxlen=RECENT)
         self._sizes: dict[int, int] = {}  # bytes of each member in the last snapshot
+        self.delays: deque[int] = deque(maxlen=MOST_DELAYS)
         self._born = False
         self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
         self._inputs: dict[str, str] = {}
@@ -190,6 +198,7 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         if example is not None:
+            self.delays.append(time - example.timestamp)
             self._learn(record, example, position_of(record), outputs)
 
     def _learn(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
