@@ -120,6 +120,9 @@ def _wire_type(feature: Feature) -> Any:
 
 
 def _bounds(feature: Feature, limit: float) -> tuple[float, float]:
+    """Return what a number must keep to: where outliers are repaired, only what is absurd breaks."""
+    if feature.outliers != "refuse":
+        return -limit, limit
     return (
         -limit if feature.min is None else feature.min,
         limit if feature.max is None else feature.max,

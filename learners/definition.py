@@ -19,7 +19,8 @@ from learners.errors import DefinitionError
 Task = Literal["binary", "multiclass", "regression"]
 Scope = Literal["deployment", "partition"]
 FeatureType = Literal["number", "integer", "boolean", "category", "text", "time"]
-Missing = Literal["refuse", "mean", "median", "constant", "last"]
+Missing = Literal["refuse", "flag", "mean", "median", "constant", "last"]
+Outliers = Literal["refuse", "clip", "flag"]
 OnDrift = Literal["challenge", "retrain", "fallback", "tell"]
 Loss = Literal["zero_one", "balanced", "log", "cost"]
 ClassName = str | bool | int
@@ -43,11 +44,19 @@ class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     categories
         The values a category may take. Without them any text of up to 4,096 characters.
     missing
-        What a missing or null value means: ``refuse`` (breaks the contract), or how models see it:
-        ``mean`` or ``median`` (of the values seen), ``constant`` (``fill``), ``last``
-        (the last value seen). For category and text ``mean`` and ``median`` mean "no category".
+        What a missing or null value means: ``refuse`` (breaks the contract), ``flag`` (models see the
+        event without it), or what models see instead: ``mean`` or ``median`` (of the values seen),
+        ``constant`` (``fill``), ``last`` (the last value seen). For category and text ``mean`` and
+        ``median`` mean "no category". The prediction is flagged ``filled:NAME`` or ``missing:NAME``.
     fill
         The constant for ``missing = "constant"``.
+    outliers
+        What a number outside ``min``, ``max`` or ``spreads`` means: ``refuse`` (breaks the contract),
+        ``clip`` (models see the nearest value inside; flagged ``clipped:NAME``), ``flag`` (models see it
+        as it is; flagged ``outlier:NAME``). What is not finite, or beyond 1e12, always breaks the contract.
+    spreads
+        Standard deviations from the mean (both of the last 1,000 values or so) beyond which a number is
+        an outlier. Default: no such limit. What is refused is not counted in: it never becomes ordinary.
     """
 
     type: FeatureType = "number"
@@ -56,6 +65,8 @@ class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     categories: tuple[str, ...] | None = None
     missing: Missing = "refuse"
     fill: float | str | bool | None = None
+    outliers: Outliers = "refuse"
+    spreads: float | None = None
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,6 +204,9 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cost
         By true class and answered class, what the mistake costs; what is not given costs 1.
         ``[cost.fraud]`` with ``legit = 20``: a fraud taken for legit costs as much as 20 false alarms.
+    max_ahead, max_behind
+        How far the time in an event, label or tick may be from its record's own: ``"1h"`` ahead at most,
+        any time behind. Beyond it the event is answered by a rule, flagged ``timestamp`` and never learned.
     """
 
     name: str
@@ -203,6 +217,8 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     warm_up: int = 30
     loss: Loss | None = None
     cost: dict[str, dict[str, float]] = field(default_factory=dict)
+    max_ahead: str | None = "1h"
+    max_behind: str | None = None
     features: dict[str, Feature]
     label: Label = field(default_factory=Label)
     models: dict[str, Model] = field(default_factory=dict)
@@ -368,6 +384,9 @@ def _check(d: Definition) -> None:
     _check_loss(d)
     _check_rules(d)
     _check_drift(d.drift)
+    for key in ("max_ahead", "max_behind"):
+        if getattr(d, key) is not None:
+            parse_duration(getattr(d, key), key)
     if d.warm_up < 0:
         raise DefinitionError("warm_up", "is negative", "Use 0 or more labels")
 
@@ -394,6 +413,14 @@ def _check_feature(key: str, f: Feature) -> None:
         )
     if f.fill is not None and numeric and (isinstance(f.fill, str | bool)):
         raise DefinitionError(f"{key}.fill", f"{f.fill!r} is no number", "Write a number")
+    if f.spreads is not None and not numeric:
+        raise DefinitionError(f"{key}.spreads", f"a {f.type} has none", 'Remove it, or use type = "number"')
+    if f.spreads is not None and not f.spreads > 0:
+        raise DefinitionError(f"{key}.spreads", f"{f.spreads} is not above 0", "Use e.g. 6")
+    if f.outliers != "refuse" and f.min is None and f.max is None and f.spreads is None:
+        raise DefinitionError(
+            f"{key}.outliers", "nothing says what an outlier is", "Give min, max or spreads, or remove it"
+        )
 
 
 def _check_label(d: Definition) -> None:

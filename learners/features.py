@@ -2,7 +2,8 @@
 
 Nothing stands in front where nothing is needed: trees take numbers as they are, and a linear model
 over numbers gets a `StandardScaler` and nothing else. Columns do not depend on the process (no
-salted hashes), and their number is bounded whatever the stream brings.
+salted hashes), and their number is bounded whatever the stream brings. Missing values were filled, or left
+out, before any model is asked (`learners.repair`).
 """
 
 import math
@@ -11,13 +12,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from river import base, compose, preprocessing, stats
+from river import base, compose, preprocessing
 
 from learners.definition import Definition, Feature
+from learners.repair import NUMBERS
 
 Form = Literal["linear", "tree", "bayes"]
 
-NUMBERS = ("number", "integer", "boolean")
 HASHED_COLUMNS = 4096  # for undeclared categories and words, in linear models and naive Bayes
 TREE_WORD_COLUMNS = 32  # for words, in trees: each column is a statistic in each leaf
 KNOWN_CATEGORIES = 256  # values of an undeclared category that a tree or naive Bayes tells apart
@@ -64,84 +65,6 @@ def moment(value: int | str) -> Moment | None:
     hour = at.hour + at.minute / 60 + at.second / 3600
     day = at.timetuple().tm_yday - 1 + hour / 24
     return Moment(hour, at.weekday(), at.month, day / 366)
-
-
-class Imputer(base.Transformer):
-    """Puts a value where one is missing: absent or None.
-
-    Until a statistic has seen a value, and for a category or text without one, the feature is left out.
-
-    Parameters
-    ----------
-    features
-        The features that may be missing.
-
-    Examples
-    --------
-    >>> imputer = Imputer({"age": Feature(missing="mean"), "ok": Feature(missing="constant", fill=0.0)})
-    >>> imputer.learn_one({"age": 30.0, "ok": None})
-    >>> imputer.transform_one({"age": None, "amount": 1.0})
-    {'amount': 1.0, 'age': 30.0, 'ok': 0.0}
-    """
-
-    def __init__(self, features: Mapping[str, Feature]) -> None:
-        self.features = features
-        self._stats = {name: s for name, f in features.items() if (s := _statistic(f)) is not None}
-        self._fill = {name: f.fill for name, f in features.items() if f.missing == "constant"}
-        self._last: dict[str, Any] = {}
-        self._keep = frozenset(name for name, f in features.items() if f.missing == "last")
-
-    @classmethod
-    def _unit_test_params(cls) -> Any:
-        yield {"features": {"gallup": Feature(missing="mean")}}
-
-    def learn_one(self, x: dict[Any, Any]) -> None:
-        """Note the values that are there."""
-        for name, statistic in self._stats.items():
-            value = x.get(name)
-            if value is not None:
-                statistic.update(value)
-        for name in self._keep:
-            value = x.get(name)
-            if value is not None:
-                self._last[name] = value
-
-    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
-        """Return a copy without a missing value."""
-        filled = {name: value for name, value in x.items() if value is not None}
-        for name in self.features:
-            if name not in filled:
-                value = self._value(name)
-                if value is not None:
-                    filled[name] = value
-        return filled
-
-    def _value(self, name: str) -> Any:
-        if name in self._stats:
-            return self._stats[name].get() if self._stats[name].n_seen else None
-        return self._fill.get(name, self._last.get(name))
-
-
-class _Seen:
-    """A River statistic that knows whether it has seen a value."""
-
-    def __init__(self, statistic: Any) -> None:
-        self._statistic, self.n_seen = statistic, 0
-
-    def update(self, value: float) -> None:
-        self._statistic.update(value)
-        self.n_seen += 1
-
-    def get(self) -> float:
-        return float(self._statistic.get())
-
-
-def _statistic(feature: Feature) -> _Seen | None:
-    if feature.type not in NUMBERS:
-        return None
-    if feature.missing == "mean":
-        return _Seen(stats.Mean())
-    return _Seen(stats.Quantile(0.5)) if feature.missing == "median" else None
 
 
 class Only(base.Transformer):
@@ -427,9 +350,6 @@ def prepare(
     """
     features = definition.features
     steps: list[Any] = []
-    optional = {name: f for name, f in features.items() if f.missing != "refuse"}
-    if optional:
-        steps.append(Imputer(optional))
     numbers = [name for name, f in features.items() if f.type in NUMBERS]
     others = {name: f for name, f in features.items() if f.type not in NUMBERS}
     if form == "linear":

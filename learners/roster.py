@@ -1,7 +1,8 @@
 """Who is who: the champion, challengers in shadow, rules, and the previous champion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from itertools import repeat
 from typing import Any
 
 from msgspec import Struct
@@ -153,14 +154,20 @@ class Roster:
         """Return a version's name: ``fraud/v7@123400`` (number, then examples learned)."""
         return f"{self.prefix}/v{member.number}@{member.learned}"
 
-    def ask(self, x: dict[str, Any]) -> Asked:
-        """Ask every member, and choose who is served: the champion, else the first rule that answers."""
+    def ask(self, x: dict[str, Any], sent: dict[str, Any] | None = None) -> Asked:
+        """Ask every member, and choose who is served: the champion, else the first rule that answers.
+
+        Where repairs have changed the features, declared rules judge them as they were ``sent``.
+        """
         answers: list[Any] = []
         broken: tuple[tuple[Member, str], ...] = ()
         ask = self.task.ask
-        for predict in self._predictors:
+        seen: Iterable[dict[str, Any]] = repeat(x)
+        if sent is not None:
+            seen = [x if member.learns or not member.is_rule else sent for member in self.members]
+        for predict, features in zip(self._predictors, seen, strict=False):
             try:
-                answers.append(ask(predict, x))
+                answers.append(ask(predict, features))
             except Exception as error:  # noqa: BLE001  whatever a member raises, the event is answered
                 broken += ((self.members[len(answers)], f"{type(error).__name__}: {error}"),)
                 answers.append(None)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from learners.contract import Contract
+from learners.definition import parse_duration
 from learners.errors import MeanderError
 from stream.messages import (
     SCHEMA_VERSION,
@@ -26,6 +27,7 @@ from stream.messages import (
 
 MAX_BYTES = 1_000_000
 MAX_ID = 256
+MAX_KEY = 1024  # bytes: each event that waits for its label keeps its key
 MAX_DEPTH = 100  # levels of JSON
 _STRING, _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL), re.compile(rb"[\[\]{}]")
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
@@ -41,13 +43,36 @@ class RefusalError(MeanderError):
 
 
 class Decoded(Struct, gc=False):
-    """An event with a valid envelope, and what breaks the contract in it (feature -> problem)."""
+    """An event with a valid envelope.
+
+    Attributes
+    ----------
+    event
+        The event. Its time is the record's where it is ``untimely``.
+    violations
+        What breaks the contract: feature -> problem.
+    untimely
+        What is wrong with its time.
+    sent
+        The features as they were sent, where repairs have changed them: rules judge these.
+    flags
+        What repairs have done.
+    """
 
     event: Event
     violations: dict[str, str]
+    untimely: str = ""
+    sent: dict[str, Any] | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """Whether no model may see it."""
+        return bool(self.violations or self.untimely)
 
 
 _NONE: dict[str, str] = {}
+_FAR = 2**62  # milliseconds: no limit
 
 
 class Codec:
@@ -61,6 +86,9 @@ class Codec:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
+        ahead, behind = contract.definition.max_ahead, contract.definition.max_behind
+        self._ahead = _FAR if ahead is None else parse_duration(ahead, "max_ahead")
+        self._behind = -_FAR if behind is None else -parse_duration(behind, "max_behind")
         conforming = msgspec.defstruct(
             "ConformingEvent",
             [
@@ -86,23 +114,28 @@ class Codec:
         RefusalError
             When the envelope is not valid.
         """
-        value = _check_shape(record.value)
+        value = _check_shape(record)
         try:
-            conforming: Any = self._conforming.decode(value)
-            return Decoded(conforming, _NONE)
+            event: Any = self._conforming.decode(value)
+            violations = _NONE
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            event: Event = self._slowly(self._event, value)
-        _check_id(event.id)
-        violations = self._contract.violations(event.features)
-        if not violations:  # what broke the fast way is in no declared feature: leave it behind
-            # not strict: 2.0 is an integer
-            event.features = msgspec.convert(event.features, self._contract.features_type, strict=False)
+            event = self._slowly(self._event, value)
+            _check_id(event.id)
+            violations = self._contract.violations(event.features)
+            if not violations:  # what broke the fast way is in no declared feature: leave it behind
+                # not strict: 2.0 is an integer
+                event.features = msgspec.convert(event.features, self._contract.features_type, strict=False)
+        time = event.timestamp
+        if time is not None and not self._behind <= time - record.timestamp <= self._ahead:
+            event.timestamp = None
+            return Decoded(event, violations, self._untimely(time, record.timestamp))
         return Decoded(event, violations)
 
     def label(self, record: Record) -> LabelRecord:
         """Decode a label; raises `RefusalError`."""
-        label: LabelRecord = self._slowly(self._label, _check_shape(record.value))
+        label: LabelRecord = self._slowly(self._label, _check_shape(record))
         _check_id(label.id)
+        self._check_time(label.timestamp, record.timestamp)
         if label.label is UNSET and not label.unavailable:
             raise RefusalError(Reason.ENVELOPE, 'a label needs "label": ..., or "unavailable": true')
         if label.unavailable:
@@ -111,8 +144,26 @@ class Codec:
 
     def control(self, record: Record) -> Command | Tick:
         """Decode a control record; raises `RefusalError`."""
-        command: Command | Tick = self._slowly(self._control, _check_shape(record.value))
+        command: Command | Tick = self._slowly(self._control, _check_shape(record))
+        if isinstance(command, Tick):
+            self._check_time(command.timestamp, record.timestamp)
         return command
+
+    def _check_time(self, time: int | None, of_record: int) -> None:
+        if time is not None and not self._behind <= time - of_record <= self._ahead:
+            raise RefusalError(Reason.TIMESTAMP, self._untimely(time, of_record))
+
+    def _untimely(self, time: int, of_record: int) -> str:
+        definition = self._contract.definition
+        if time > of_record:
+            limit, where = definition.max_ahead, "ahead of"
+        else:
+            limit, where = definition.max_behind, "behind"
+        name = "max_ahead" if time > of_record else "max_behind"
+        return (
+            f"timestamp {time} is {abs(time - of_record)} ms {where} its record's time {of_record}; "
+            f"{name} is {limit}"
+        )
 
     def _slowly(self, decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:
         """Decode with the whole truth about what is wrong."""
@@ -175,11 +226,14 @@ def _check_id(identifier: str) -> None:
         raise RefusalError(Reason.ENVELOPE, "id is no valid Unicode text") from None
 
 
-def _check_shape(value: bytes | None) -> bytes:
+def _check_shape(record: Record) -> bytes:
     """Refuse what is empty, too large or nested too deep.
 
     The depth is a limit of ours, the same wherever a record is read: Python's own depends on who calls.
     """
+    value, key = record.value, record.key
+    if key is not None and len(key) > MAX_KEY:
+        raise RefusalError(Reason.TOO_LARGE, f"a key of {len(key)} bytes; at most {MAX_KEY} are read")
     if value is None:
         raise RefusalError(Reason.ENVELOPE, "the record is empty")
     if len(value) > MAX_BYTES:

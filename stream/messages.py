@@ -156,7 +156,8 @@ class Prediction(Struct, kw_only=True, omit_defaults=True, gc=False):
     model_version
         ``fraud/v7@123400``: version number, then examples it had learned. Absent unless a model answered.
     flags
-        Why the answer is not an ordinary one, e.g. ``contract:amount``, ``warm_up``, ``fallback``.
+        Why the answer is not an ordinary one, e.g. ``contract:amount``, ``timestamp``, ``filled:age``,
+        ``clipped:amount``, ``warm_up``, ``fallback``.
     """
 
     id: str
@@ -178,7 +179,7 @@ class Reason(StrEnum):
     SCHEMA_VERSION = "schema_version"  # a schema version this release does not know
     TOO_LARGE = "too_large"  # more bytes than are read
     CONTRACT = "contract"  # features break the data contract (answered by a rule or default)
-    TIMESTAMP = "timestamp"  # event time too far from the record's; not used yet
+    TIMESTAMP = "timestamp"  # time too far from the record's (an event is answered by a rule or default)
     LABEL = "label"  # a label outside the declared classes or range
     UNMATCHED = "unmatched"  # a label whose event is not known; not used yet: such labels are counted
 

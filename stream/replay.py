@@ -138,7 +138,9 @@ def replay_rows(
     dict
         The report.
     """
-    processor = Processor(definition, 0, outcomes)
+    # a file has no record times that event times could be compared with
+    anytime = msgspec.structs.replace(definition, max_ahead=None, max_behind=None)
+    processor = Processor(anytime, 0, outcomes)
     start = time.perf_counter()
     direct = _Direct(processor, outcomes, progress)
     load = Load(direct, Source.EVENTS.value, Source.LABELS.value)

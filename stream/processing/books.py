@@ -1,6 +1,11 @@
 """The books: every input counted where it is read, every outcome where it leaves."""
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from stream.messages import DeadLetter, Output, Reason, Source
+
+_EVENTS, _LABELS = Source.EVENTS.value, Source.LABELS.value
+_ANSWERED = (Reason.CONTRACT, Reason.TIMESTAMP)  # of an event: copies of what a rule has answered
 
 
 class Books(Struct):
@@ -8,7 +13,8 @@ class Books(Struct):
 
     At any moment, for events: ``events == predicted + refused + duplicate``; for labels, those inside
     events included: ``labels == learned + scored_only + duplicate_label + late + unmatched + unavailable +
-    refused_label + early``.
+    refused_label + early``. What leaves on a topic is counted from the outputs alone (`leave`), and knows
+    nothing of what was counted at the decoder.
     """
 
     events: int = 0
@@ -26,6 +32,22 @@ class Books(Struct):
     early: int = 0  # waiting for their event: goes down again
     control: int = 0
     expired: int = 0
+    corrected: int = 0  # of the duplicates, those that made good an event which had broken the contract
+    dead_letters: dict[str, int] = field(default_factory=dict)  # by reason
+    repairs: dict[str, int] = field(default_factory=dict)  # by flag: filled:age, clipped:amount, ...
+
+    def leave(self, source: str, output: Output) -> None:
+        """Count a prediction or a dead letter that leaves because of an input."""
+        message = output.message
+        if not isinstance(message, DeadLetter):
+            self.predicted += output.topic == "predictions"
+            return
+        reason = message.reason
+        self.dead_letters[reason] = self.dead_letters.get(reason, 0) + 1
+        if source == _LABELS or (source == _EVENTS and reason is Reason.LABEL):
+            self.refused_label += 1
+        elif source == _EVENTS and reason not in _ANSWERED:
+            self.refused += 1
 
     @property
     def unaccounted(self) -> int:

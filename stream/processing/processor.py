@@ -7,11 +7,12 @@ import msgspec
 from msgspec import UNSET
 
 from learners import snapshot as snapshots
-from learners.contract import Contract
+from learners.contract import TIME_LIMIT, Contract
 from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
-from stream.codec import Codec, RefusalError
+from learners.repair import Repair
+from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
 from stream.ports import Observer
 from stream.processing.books import Books
@@ -64,6 +65,7 @@ class Processor:
         prefix = definition.name if definition.scope == "deployment" else f"{definition.name}/p{partition}"
         self.books = Books()
         self.codec = Codec(contract)
+        self.repair = Repair(definition.features)
         self.learn = Learn(definition, contract, prefix)
         self.serve = Serve(definition, contract, self.learn.task, self.books)
         self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
@@ -84,6 +86,8 @@ class Processor:
         source = record.source
         if record.offset < self.next[source]:
             return []
+        if not 0 <= record.timestamp <= TIME_LIMIT:  # no time at all: the time that was reached counts
+            record = msgspec.structs.replace(record, timestamp=max(0, self.serve.watermark))
         outputs: list[Output] = []
         births: list[Transition] = []
         if not self._born:
@@ -94,6 +98,8 @@ class Processor:
         for birth in births:  # dated by the first event, where this is one
             birth.timestamp = self._time(record)
         self.next[source] = record.offset + 1
+        for output in outputs:
+            self.books.leave(source, output)
         if not outputs:
             self._pass(source, record, outputs)
         elif self._quiet:
@@ -135,24 +141,30 @@ class Processor:
         try:
             decoded = self.codec.event(record)
         except RefusalError as refusal:
-            books.refused += 1
             self._refuse(outputs, record, refusal)
             return
         event = decoded.event
         if event.label is not UNSET:
             books.labels += 1
-        if event.id in serve.known or event.id in serve.pending:
+        if event.id in serve.known or event.id in serve.pending or event.id in serve.broken:
             books.duplicate += 1
-            if event.label is not UNSET:
+            if event.id in serve.broken and not decoded.broken and self._repair(decoded):
+                self._make_good(record, decoded, outputs)
+            elif event.label is not UNSET:
                 books.duplicate_label += 1
             return
+        if not decoded.broken:
+            self._repair(decoded)
         prediction, example, asked = serve.answer(record, decoded, learn.roster)
         source = f"events:{record.partition}:{record.offset}"
         inputs = self._inputs.get(EVENTS) or self._inputs_of(EVENTS)
         outputs.append(Output("predictions", prediction, record.key, record.timestamp, source, inputs))
-        if decoded.violations:
-            sentence = "; ".join(f"{name} {problem}" for name, problem in decoded.violations.items())
-            self._refuse(outputs, record, RefusalError(Reason.CONTRACT, sentence[:1000]))
+        if decoded.broken:
+            problems = [f"{name} {problem}" for name, problem in decoded.violations.items()]
+            reason = Reason.CONTRACT if problems else Reason.TIMESTAMP
+            if decoded.untimely:
+                problems.append(decoded.untimely)
+            self._refuse(outputs, record, RefusalError(reason, "; ".join(problems)[:1000]))
         if asked.broken:
             for member, error in asked.broken:
                 self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
@@ -166,17 +178,52 @@ class Processor:
         if serve.pending or serve.early:
             serve.expire()
 
+    def _repair(self, decoded: Decoded) -> bool:
+        """Apply the contract's policies; returns whether models may see the event."""
+        if not self.repair.needed:
+            return True
+        sent = decoded.event.features
+        features, decoded.flags, decoded.violations = self.repair(sent)
+        if decoded.flags:
+            decoded.event.features, decoded.sent = features, sent
+            repairs = self.books.repairs
+            for flag in decoded.flags:
+                repairs[flag] = repairs.get(flag, 0) + 1
+        return not decoded.violations
+
+    def _make_good(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
+        """Take an event that had broken the contract and was sent again put right: learned, not answered."""
+        serve, books, label = self.serve, self.books, decoded.event.label
+        before = serve.broken.get(decoded.event.id)
+        _, example, asked = serve.answer(record, decoded, self.learn.roster)
+        serve.broken.forget(example.id)
+        books.corrected += 1
+        source = position_of(record)
+        for member, error in asked.broken:
+            self._emit(outputs, record, self.learn.fail(member, error, serve.watermark, source))
+        if label is not UNSET:
+            self._label_inside(record, example, label, source, outputs)
+        elif before is not None and before.labelled:  # it came before, and was told as scored only
+            books.scored_only -= 1
+            example.label = before.label
+            serve.remember(example.id)
+            self._learn(record, example, source, outputs)
+        else:
+            serve.wait(example)
+
     def _label_inside(
         self, record: Record, example: Example, label: Any, position: str, outputs: list[Output]
     ) -> None:
         try:
             example.label = self.serve.label_of(label)
         except RefusalError as refusal:
-            self.books.refused_label += 1
             self._refuse(outputs, record, refusal)
             self.serve.wait(example)  # a right label may still come on the labels topic
             return
-        self.serve.remember(example.id)
+        if example.broken:
+            self.serve.wait(example)
+        else:
+            self.serve.remember(example.id)
         self._learn(record, example, position, outputs)
 
     def _label(self, record: Record, outputs: list[Output]) -> None:
@@ -184,7 +231,6 @@ class Processor:
         try:
             label = self.codec.label(record)
         except RefusalError as refusal:
-            self.books.refused_label += 1
             self._refuse(outputs, record, refusal)
             return
         time = record.timestamp if label.timestamp is None else label.timestamp
@@ -194,7 +240,6 @@ class Processor:
         try:
             example = self.serve.match(label, time)
         except RefusalError as refusal:
-            self.books.refused_label += 1
             self._refuse(outputs, record, refusal)
             return
         if example is not None:
@@ -291,7 +336,7 @@ class Processor:
 
     def snapshot(self, **facts: Any) -> bytes:
         """Return the whole state as one fact: what is learned, what waits, and every position."""
-        sections = {"serve": self.serve.state(), **self.learn.state()}
+        sections = {"serve": self.serve.state(), "repair": self.repair.state(), **self.learn.state()}
         self._sizes = {
             int(name.removeprefix("member.")): len(data)
             for name, data in sections.items()
@@ -324,6 +369,7 @@ class Processor:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)
         self.serve.resume(sections["serve"])
+        self.repair.resume(sections["repair"])
         self.next.update(header.facts["next"])
         self._born = header.facts["born"]
         self._quiet = [(source, offset) for source, offset in header.facts["quiet"]]

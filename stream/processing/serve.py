@@ -13,6 +13,7 @@ from learners.tasks import Task
 from stream.codec import Decoded, RefusalError
 from stream.messages import Example, LabelRecord, Prediction, Reason, Record
 from stream.processing.books import Books
+from stream.processing.broken import Broken
 
 _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.WARM_UP: ("warm_up",),
@@ -20,6 +21,7 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
 }
 NEVER = -(2**62)  # the watermark before the first event
 _SILENT = ("champion_silent",)
+_UNTIMELY = ("timestamp",)
 
 
 class EarlyLabel(Struct, gc=False):
@@ -47,8 +49,10 @@ class Serve:
         The latest event time seen, milliseconds.
     known
         Ids of the last events that no longer wait: their labels came, or their time was over.
+    broken
+        The last events that broke the contract.
     predicted
-        Events answered so far.
+        Events answered so far, without those that broke the contract.
     """
 
     def __init__(self, definition: Definition, contract: Contract, task: Task, books: Books) -> None:
@@ -62,6 +66,7 @@ class Serve:
         self._default = default
         self.pending: OrderedDict[str, Example] = OrderedDict()
         self.early: OrderedDict[str, EarlyLabel] = OrderedDict()
+        self.broken = Broken(definition.label.remember_ids)
         self.known: set[str] = set()
         self._gone: set[str] = set()  # of these, the ones whose wait was ended before a label came
         self._order: deque[str] = deque()
@@ -72,19 +77,19 @@ class Serve:
         """Answer an event: by the champion, a rule or the default, in this order of right."""
         event, violations = decoded.event, decoded.violations
         timestamp = record.timestamp if event.timestamp is None else event.timestamp
-        x = event.features
-        flags: tuple[str, ...]
-        if violations:
+        x, flags, broken = event.features, decoded.flags, decoded.broken
+        if broken:
             x = {
                 k: v for k, v in x.items() if k in self._contract.definition.features and k not in violations
             }
             asked = roster.ask_rules(x)
             flags = tuple(f"contract:{name}" for name in violations)
+            if decoded.untimely:
+                flags += _UNTIMELY
         else:
-            asked = roster.ask(x)
-            flags = ()
+            asked = roster.ask(x, decoded.sent)
             if asked.served != 0:
-                flags = _SILENT if roster.champion_serves else _FLAGS[roster.mode]
+                flags += _SILENT if roster.champion_serves else _FLAGS[roster.mode]
         served = asked.served
         if served >= 0:
             value, probabilities = self._task.render(asked.answer)
@@ -111,16 +116,19 @@ class Serve:
             served,
             asked.answer,
             self.predicted,
-            bool(violations),
+            broken,
         )
-        self.predicted += 1
-        self.books.predicted += 1
-        if timestamp > self.watermark:
-            self.watermark = timestamp
+        if not broken:  # what may be wrong moves neither the time nor the places of others
+            self.predicted += 1
+            if timestamp > self.watermark:
+                self.watermark = timestamp
         return prediction, example, asked
 
     def wait(self, example: Example) -> None:
         """Keep a prediction until its label comes, its time is over, or too many wait."""
+        if example.broken:
+            self.broken.keep(example)
+            return
         self.pending[example.id] = example
         if len(self.pending) > self._label.pending_limit:
             self._give_up(*self.pending.popitem(last=False))
@@ -189,9 +197,16 @@ class Serve:
                 return None
             example.label = truth
             return example
+        broken = self.broken.get(label.id)
+        if broken is not None and not broken.labelled:
+            if label.unavailable:
+                books.unavailable += 1
+                return None
+            broken.label = truth
+            return broken
         if label.id in self._gone:
             books.late += 1
-        elif label.id in self.known or label.id in self.early:
+        elif broken is not None or label.id in self.known or label.id in self.early:
             books.duplicate_label += 1
         else:
             self._keep_early(label, max(time, self.watermark) + self._ttl)
@@ -215,6 +230,7 @@ class Serve:
         return _encoder.encode(
             _State(
                 pending=list(self.pending.values()),
+                broken=self.broken.state(),
                 early=list(self.early.items()),
                 ids=list(self._order),
                 gone=list(self._gone),
@@ -228,6 +244,7 @@ class Serve:
         """Continue from what `state` returned."""
         state = _decoder.decode(data)
         self.pending = OrderedDict((e.id, e) for e in state.pending)
+        self.broken.resume(state.broken)
         self.early = OrderedDict(state.early)
         self._order, self.known, self._gone = deque(state.ids), set(state.ids), set(state.gone)
         self.watermark, self.predicted = state.watermark, state.predicted
@@ -237,6 +254,7 @@ class Serve:
 
 class _State(Struct):
     pending: list[Example]
+    broken: list[Example]
     early: list[tuple[str, EarlyLabel]]
     ids: list[str]
     gone: list[str]

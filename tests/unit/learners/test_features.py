@@ -1,4 +1,4 @@
-"""Columns: what they are, that their number is bounded, and that missing values become what was declared."""
+"""Columns: what they are, and that their number is bounded."""
 
 import math
 
@@ -13,7 +13,6 @@ from learners.features import (
     ClippedScaler,
     Columns,
     HatBasis,
-    Imputer,
     Plain,
     moment,
     prepare,
@@ -101,47 +100,11 @@ def test_a_clipped_scaler_is_a_standard_scaler_within_three_deviations():
     assert scaler.transform_one({"x": -1e9}) == {"x": -3.0}
 
 
-def imputed(feature, values):
-    imputer = Imputer({"f": feature})
-    for value in values:
-        imputer.learn_one({"f": value})
-    return imputer.transform_one({"f": None}), imputer.transform_one({})
-
-
-@pytest.mark.parametrize(
-    ("feature", "expected"),
-    [
-        (Feature(missing="mean"), 3.0),
-        (Feature(missing="median"), 2.0),
-        (Feature(missing="last"), 6.0),
-        (Feature(missing="constant", fill=-1), -1),
-    ],
-)
-def test_a_missing_number_becomes_what_was_declared(feature, expected):
-    """Null and absent alike; missing values do not count as values."""
-    null, absent = imputed(feature, [1.0, None, 2.0, 6.0])
-
-    assert null == absent == {"f": pytest.approx(expected)}
-
-
-@pytest.mark.parametrize("missing", ["mean", "median", "last"])
-def test_before_the_first_value_a_missing_one_is_left_out(missing):
-    """Nothing is invented, not even a zero."""
-    assert imputed(Feature(missing=missing), []) == ({}, {})
-
-
-def test_a_missing_category_without_a_policy_of_its_own_is_no_category():
-    """For category and text `mean` means "no category"."""
-    assert imputed(Feature(type="category", missing="mean"), ["a", "b"]) == ({}, {})
-
-
 def test_only_what_a_feature_needs_stands_in_front():
-    """Numbers get a scaler for linear models and nothing for trees; imputers only where declared."""
+    """Numbers get a scaler for linear models and nothing for trees."""
     model = linear_model.LinearRegression()
     numbers = Definition(name="d", task="regression", features={"a": Feature(), "b": Feature(type="boolean")})
     assert str(prepare(numbers, model, "linear")) == "StandardScaler | LinearRegression"
     assert prepare(numbers, model, "tree") is model
-    optional = Definition(name="d", task="regression", features={"a": Feature(missing="mean")})
-    assert str(prepare(optional, model, "tree")) == "Imputer | LinearRegression"
     words = Definition(name="d", task="regression", features={"a": TEXT})
     assert str(prepare(words, model, "linear")) == "Columns | LinearRegression"

@@ -150,7 +150,7 @@ def test_a_member_that_raises_is_silent_and_named() -> None:
     def broken(x: dict[str, Any], *_: Any) -> Any:
         raise ZeroDivisionError("bad day")
 
-    r.champion.estimator.predict_proba_one = broken
+    r.champion.estimator[-1].predict_proba_one = broken
     r.rearrange()
     asked = r.ask({"x": 6.0})
     assert asked.served == r.panel.index(-1)

@@ -30,8 +30,10 @@ def processor(**changes: Any) -> Processor:
     return Processor(definition(**{"label": LABEL, "warm_up": 0, **changes}))
 
 
-def event(number: int | str, label: str | None = None, **features: Any) -> tuple[str, dict[str, Any]]:
-    message = {"id": f"e{number}", "timestamp": 10, "features": {"x": 1.0, "y": 1.0, **features}}
+def event(
+    number: int | str, label: str | None = None, timestamp: int = 10, **features: Any
+) -> tuple[str, dict[str, Any]]:
+    message = {"id": f"e{number}", "timestamp": timestamp, "features": {"x": 1.0, "y": 1.0, **features}}
     return "events", message if label is None else {**message, "label": label}
 
 
@@ -109,6 +111,11 @@ def test_an_invalid_envelope_goes_to_dead_letters_untouched() -> None:
         ("events", b'{"id": "a", "features": {"x": 1, "t": "\\ud800"}}', "undecodable"),
         ("events", b"[" * 100_000, "undecodable"),
         ("events", b" " * 1_000_001, "too_large"),
+        (
+            "events",
+            b'{"id": "a", "features": {' + b",".join(b'"f%d":1' % n for n in range(90_000)) + b"}}",
+            "contract",
+        ),
         ("labels", b'{"id": "a"}', "envelope"),
         ("labels", b'{"id": "a", "label": "maybe"}', "label"),
         ("labels", b'{"id": "a", "label": {"deep": []}}', "label"),
@@ -157,6 +164,110 @@ def test_event_time_is_the_record_s_where_none_is_given() -> None:
     p = processor()
     outputs = run(p, [Record("events", 0, 0, 77, None, b'{"id": "a", "features": {"x": 1, "y": 1}}')])
     assert predictions(outputs)[0]["timestamp"] == 77
+
+
+HOUR = 3_600_000
+NOW = 1_700_000_000_000
+
+
+def at(offset: int, message: tuple[str, dict[str, Any]], time: int = NOW) -> Record:
+    """Return a record whose own time is this."""
+    return record(message[0], offset, message[1], time)
+
+
+@pytest.mark.parametrize("far", [NOW + HOUR + 1, 253_402_300_799_999])
+def test_time_cannot_be_moved_far_ahead(far: int) -> None:
+    """An event, a label or a tick from the far future is told, and ends nobody's wait."""
+    p = processor(label={**LABEL, "ttl": "1m"})
+    run(p, [at(0, event(1, timestamp=NOW))])
+    ahead = "events", {**event(2)[1], "timestamp": far}
+    outputs = run(p, [at(1, ahead), at(0, label("early", timestamp=far))])
+    (answer,) = predictions(outputs)
+    assert (answer["timestamp"], answer["flags"], answer["served_by"]) == (NOW, ["timestamp"], "default")
+    outputs += run(p, [at(0, ("control", {"type": "tick", "timestamp": far})), at(1, label(2), NOW)])
+    assert reasons(outputs) == ["timestamp"] * 3
+    assert p.serve.watermark < NOW + HOUR
+    assert run(p, [at(2, label(1, timestamp=NOW))]) == []
+    assert (p.books.learned, p.books.scored_only, p.books.expired, p.books.unaccounted) == (1, 1, 0, 0)
+
+
+def test_events_from_the_far_past_are_refused_where_that_is_declared() -> None:
+    """By default any time behind is taken: histories are sent at once."""
+    old = "events", {**event(1, "yes")[1], "timestamp": NOW - 2 * HOUR}
+    for behind, flags in ((None, None), ("3h", None), ("1h", ["timestamp"])):
+        p = processor(max_behind=behind)
+        assert predictions(run(p, [at(0, old)]))[0].get("flags") == (flags or None)
+        assert p.books.learned == (flags is None)
+
+
+@pytest.mark.parametrize("time", [-1, -(2**63), 2**62])
+def test_a_record_without_a_time_comes_when_it_comes(time: int) -> None:
+    """What is no time counts as the time that was reached."""
+    p = processor()
+    run(p, [at(0, ("events", {**event(1)[1], "timestamp": NOW}))])
+    outputs = p.process(at(1, ("events", {"id": "e2", "features": {"x": 1, "y": 1}}), time))
+    assert [(o.timestamp, o.message.timestamp) for o in outputs] == [(NOW, NOW)]
+
+
+def test_repairs_are_told_counted_and_what_models_see() -> None:
+    """The model sees the mean and the limit, the flags say so, and rules judge what was sent."""
+    features = {"x": {"max": 10, "outliers": "clip"}, "y": {"missing": "mean"}}
+    p = processor(features=features, rules={"absent": {"when": "y is missing or x > 50", "then": "yes"}})
+    fed(p, event(1, x=4.0, y=2.0), event(2, x=4.0, y=4.0))
+    (answer,) = predictions(fed(p, event(3, x=99.0, y=None)))
+    assert (answer["served_by"], answer["flags"]) == ("champion:lr", ["clipped:x", "filled:y"])
+    example = p.serve.pending["e3"]
+    assert example.features == {"x": 10.0, "y": 3.0}
+    assert dict(zip(example.panel, example.answers, strict=True))[-1] == 1.0
+    assert p.books.repairs == {"clipped:x": 1, "filled:y": 1}
+    restored = processor(features=features, rules=TINY["rules"])
+    restored.restore(p.snapshot())
+    assert restored.repair.state() == p.repair.state()
+
+
+def test_an_outlier_beyond_the_declared_spread_is_refused() -> None:
+    """It is answered by a rule, told in words, and a later ordinary one is learned again."""
+    p = processor(features={"x": {"spreads": 4}, "y": {}}, rules={})
+    fed(p, *(event(n, "yes", x=float(n % 3)) for n in range(60)))
+    outputs = fed(p, event("far", "yes", x=500.0), event("near", "yes", x=2.0))
+    assert [a.get("flags") for a in predictions(outputs)] == [["contract:x"], None]
+    assert reasons(outputs) == ["contract"]
+    assert p.books.learned == 61
+
+
+@pytest.mark.parametrize("when", ["inside", "before", "after", "early"])
+def test_a_broken_event_put_right_is_learned_once_and_not_answered_again(when: str) -> None:
+    """Whether its label is inside, came before the correction, comes after it, or came before the event."""
+    p = processor()
+    inside = "yes" if when == "inside" else None
+    first = fed(
+        p,
+        *([label(1)] if when == "early" else []),
+        event(1, x=99.0),
+        *([label(1)] if when == "before" else []),
+    )
+    assert [a["flags"] for a in predictions(first)] == [["contract:x"]]
+    again = fed(p, event(1, inside, x=98.0))
+    assert (predictions(again), p.books.corrected, p.books.learned) == ([], 0, 0)
+    outputs = fed(
+        p, event(1, inside, x=9.0), *([label(1)] if when == "after" else []), event(1, "no"), label(1)
+    )
+    assert predictions(outputs) == []
+    assert (p.books.predicted, p.books.corrected, p.books.learned, p.books.duplicate) == (1, 1, 1, 3)
+    assert p.books.unaccounted == 0
+    assert predictions(fed(p, event(2)))[0]["model_version"] == "tiny/v1@1"
+
+
+def test_broken_events_push_no_good_one_out() -> None:
+    """However many there are, waiting predictions and known ids of good events stay, and so do lags."""
+    small = {**LABEL, "pending_limit": 2, "remember_ids": 3}
+    p = processor(label=small)
+    fed(p, event(1, "yes"), event(2))
+    fed(p, *(event(f"bad{n}", x=99.0) for n in range(50)))
+    assert predictions(fed(p, event(1), event(2))) == []
+    assert p.serve.predicted == 2
+    fed(p, label(2))
+    assert (p.books.learned, p.books.expired, p.books.unaccounted) == (2, 0, 0)
 
 
 # -- labels
@@ -246,7 +357,7 @@ def test_a_failing_champion_is_replaced_and_rules_answer(trouble: str) -> None:
     """The event is answered, a fresh version takes the place, and it comes back once it has proved better."""
     p = processor(rules={})
     fed(p, *flipping(50, 1000))
-    estimator = p.learn.roster.champion.estimator
+    estimator = p.learn.roster.champion.estimator[-1]
 
     def fails(*_: Any, **__: Any) -> Any:
         if trouble == "nan":

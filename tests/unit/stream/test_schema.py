@@ -195,7 +195,10 @@ def test_control_schema_takes_commands_and_ticks() -> None:
     """Every example of a control record is decoded; an action nobody knows fits neither."""
     codec, takes = Codec(Contract(tiny())), validator("control")
     shown = json_schema("control")["examples"]
-    assert [type(codec.control(record("control", 0, one))) is Tick for one in shown] == [False, True]
+    assert [type(codec.control(record("control", 0, one, 1_700_000_060_000))) is Tick for one in shown] == [
+        False,
+        True,
+    ]
     assert not takes.is_valid({"type": "command", "id": "c", "action": "explode"})
     assert not takes.is_valid({"type": "tick"})
 
