@@ -7,6 +7,7 @@ APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 PACKAGES := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
   chromium:chromium
 SOURCES := learners stream producers monitoring meander
+JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
 .PHONY: help venv kafka system demo check test bench up clean
@@ -54,8 +55,7 @@ check: $(VENV)/.test ## Lint, format, types, import rule
 
 test: $(VENV)/.test kafka ## Everything: check, then the tests on real parts, with coverage and every skip's reason
 	$(MAKE) check
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover | tail -n 40
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
