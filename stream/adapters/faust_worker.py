@@ -6,12 +6,15 @@ commit is only a hint; where to go on stands in the snapshot.
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
+import msgspec
 from aiohttp import web
 from faust.types import TP
 
@@ -32,12 +35,14 @@ from stream.messages import Output, Record, Source
 from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, Tail, catch_up
+from stream.processing.standing import Status
 from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
 from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
+STATUS_EVERY = 1.0  # seconds
 SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
 
@@ -99,7 +104,7 @@ class Lane:
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
-        self.tally = WorkerTally()
+        self.tally, self.identity = WorkerTally(), identity(settings)
         self._crash: asyncio.Future[None] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -291,6 +296,32 @@ class Lane:
         ready = self.ready and not self.app.rebalancing
         return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
 
+    async def tell(self) -> None:
+        """Publish how each partition stands: one record each, the newest counts."""
+        if not self.ready:
+            return
+        facts, now = self.facts(), round(time.time() * 1000)
+        latency, delay = list(facts.tally.latency.counts), list(facts.tally.delay.counts)
+        rows: list[Row] = []
+        for p in facts.partitions:
+            p.standing.transitions = []
+            status = Status(
+                at=now,
+                worker=self.identity,
+                expected=facts.expected,
+                standing=p.standing,
+                lag=p.lag,
+                latency=latency,
+                delay=delay,
+                snapshot_at=p.snapshot_at,
+                snapshot_failures=p.snapshot_failures,
+            )
+            rows.append((now, str(p.standing.partition).encode(), msgspec.json.encode(status), []))
+        producer = cast(LaneProducer, self.app.producer)
+        for sent in await producer.send_rows(self.settings.topic("status"), 0, rows):
+            # lost ones are followed by others; what is wrong with the broker shows in the outputs
+            sent.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+
     def _facts(self, partition: Partition) -> PartitionFacts:
         processor, now = partition.processor, time.time()
         lag = {}
@@ -308,6 +339,11 @@ class Lane:
             snapshot_bytes=partition.saved_bytes,
             snapshot_failures=partition.failures,
         )
+
+
+def identity(settings: Settings) -> str:
+    """Return how this worker is called where people see it: its host, and where its web server listens."""
+    return f"{socket.gethostname()}:{settings.web.port or os.getpid()}"
 
 
 def create_app(
@@ -359,6 +395,10 @@ def create_app(
     @app.timer(every)  # type: ignore[untyped-decorator]
     async def save() -> None:
         await lane.save()
+
+    @app.timer(STATUS_EVERY)  # type: ignore[untyped-decorator]
+    async def tell() -> None:
+        await lane.tell()
 
     @app.on_rebalance_complete.connect(weak=False)
     async def restore(*_: Any, **__: Any) -> None:

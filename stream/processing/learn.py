@@ -130,13 +130,17 @@ class Learn:
             transitions.append(self._carry_out(decision, timestamp, position))
         return transitions
 
-    def command(self, command: Command, timestamp: int, position: str, now: int) -> list[Transition]:
+    def command(
+        self, command: Command, timestamp: int, position: str, now: int, revision: int
+    ) -> list[Transition]:
         """Carry out an operator's command, or say why not.
 
         Parameters
         ----------
         now
             The control record's own time, milliseconds: a command past its ``expires_at`` is rejected.
+        revision
+            How often the roster has changed; a command made for another one is rejected.
         """
         if command.id in self.commands:
             return [self._rejected(command, "a command of this id came before", timestamp, position)]
@@ -145,12 +149,17 @@ class Learn:
             del self.commands[next(iter(self.commands))]
         if command.expires_at is not None and now > command.expires_at:
             return [self._rejected(command, "it had expired", timestamp, position)]
+        if command.if_revision is not None and command.if_revision != revision:
+            why = f"the roster has changed meanwhile (revision {revision}, not {command.if_revision})"
+            return [self._rejected(command, why, timestamp, position)]
         try:
             decision = self._decision_of(command)
         except MeanderError as error:
             return [self._rejected(command, str(error), timestamp, position)]
         transition = self._carry_out(decision, timestamp, position)
         transition.requested_by, transition.command = command.operator, command.id
+        if command.override:
+            transition.evidence = {**transition.evidence, "override": True}
         return [transition]
 
     def _score(self, example: Example, label: Any) -> list[float | None]:

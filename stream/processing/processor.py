@@ -274,7 +274,8 @@ class Processor:
         position = position_of(record)
         if not isinstance(control, Tick):
             time = self._time(record)
-            self._emit(outputs, record, self.learn.command(control, time, position, record.timestamp))
+            made = self.learn.command(control, time, position, record.timestamp, self.revision)
+            self._emit(outputs, record, made)
             return
         self.serve.watermark = max(self.serve.watermark, control.timestamp)
         expired = self.serve.expire()
