@@ -20,6 +20,7 @@ from faust.types import TP
 
 from learners.definition import parse_duration
 from learners.errors import MeanderError, SnapshotError, StoreUnavailableError
+from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
     Batch,
@@ -93,14 +94,22 @@ class Lane:
         The Faust app it lives in.
     store
         Where snapshots go.
+    keys
+        That snapshots are signed with.
     open_history
         Opens a reader of the topics, for a restore.
     """
 
     def __init__(
-        self, settings: Settings, app: MeanderApp, store: StateStore, open_history: Callable[[], KafkaLog]
+        self,
+        settings: Settings,
+        app: MeanderApp,
+        store: StateStore,
+        keys: Keys,
+        open_history: Callable[[], KafkaLog],
     ) -> None:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
+        self.keys = keys
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
@@ -222,18 +231,18 @@ class Lane:
         self, number: int, history: KafkaLog
     ) -> tuple[Processor, dict[str, int], list[Output], int]:
         definition = self.settings.definition
-        processor, starts = Processor(definition, number), {}
+        processor, starts = Processor(definition, number, keys=self.keys), {}
         kept = self.store.load(number)
         for stored in kept:
             try:
-                starts = processor.restore(stored.data)["outputs"]
+                starts = processor.restore(stored.data, stored.generation)["outputs"]
                 break
             except SnapshotError as error:
                 if type(error) is not SnapshotError:
                     raise  # sound, but not for this definition or these libraries: a person decides
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
                 self.store.set_aside(number, stored.name, str(error))
-                processor = Processor(definition, number)
+                processor = Processor(definition, number, keys=self.keys)
         tail = Tail(history, number, starts)
         before = dict(processor.next)
 
@@ -347,7 +356,7 @@ def identity(settings: Settings) -> str:
 
 
 def create_app(
-    settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog], pages: Pages
+    settings: Settings, store: StateStore, keys: Keys, open_history: Callable[[], KafkaLog], pages: Pages
 ) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()
@@ -383,7 +392,7 @@ def create_app(
     )
     app.pages = pages
     app.idempotent = not kafka.embedded
-    lane = app.lane = Lane(settings, app, store, open_history)
+    lane = app.lane = Lane(settings, app, store, keys, open_history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
     every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
 

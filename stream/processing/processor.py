@@ -13,6 +13,7 @@ from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
 from stream.codec import Codec, Decoded, RefusalError
+from learners.snapshot import Keys
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
 from stream.ports import Observer
 from stream.processing.books import Books
@@ -39,6 +40,8 @@ class Processor:
         The partition number, of all topics.
     observer
         Told of every label that met its event.
+    keys
+        That snapshots are signed with. Without any they can be restored in this process only.
 
     Attributes
     ----------
@@ -59,8 +62,14 @@ class Processor:
     ('predictions', 'default', 'events:0:0')
     """
 
-    def __init__(self, definition: Definition, partition: int = 0, observer: Observer | None = None) -> None:
-        self.definition, self.partition = definition, partition
+    def __init__(
+        self,
+        definition: Definition,
+        partition: int = 0,
+        observer: Observer | None = None,
+        keys: Keys = snapshots.THIS_PROCESS,
+    ) -> None:
+        self.definition, self.partition, self._keys = definition, partition, keys
         contract = Contract(definition)
         prefix = definition.name if definition.scope == "deployment" else f"{definition.name}/p{partition}"
         self.books = Books()
@@ -357,15 +366,24 @@ class Processor:
             },
         )
 
-    def restore(self, data: bytes) -> dict[str, Any]:
+    def restore(self, data: bytes, generation: int | None = None) -> dict[str, Any]:
         """Continue from a snapshot; returns the facts it was given.
+
+        Parameters
+        ----------
+        generation
+            Under which the store says it was saved.
 
         Raises
         ------
         SnapshotError
-            When it is unsound, of another definition, or of another partition.
+            When it is unsound, of another definition, partition or generation.
         """
-        header, sections = snapshots.unpack(self.definition, data)
+        header, sections = snapshots.unpack(self.definition, data, self._keys)
+        if generation is not None and header.facts.get("generation") != generation:
+            raise SnapshotError(
+                f"wrong generation: it says {header.facts.get('generation')}, the store {generation}"
+            )
         if header.facts["partition"] != self.partition:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)
