@@ -56,7 +56,7 @@ def dumps(thing: Any) -> bytes:
     return pickle.dumps(thing, protocol=PROTOCOL)
 
 
-def loads(data: bytes, definition: Definition) -> Any:
+def loads(data: bytes, definition: Definition | None = None) -> Any:
     r"""Return what a pickle holds, made of nothing but what is allowed.
 
     Parameters
@@ -64,7 +64,7 @@ def loads(data: bytes, definition: Definition) -> Any:
     data
         Authenticated bytes.
     definition
-        Whose recipes name further packages.
+        Whose recipes name further packages. None: nothing inside comes from a recipe.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def loads(data: bytes, definition: Definition) -> Any:
     learners.errors.IncompatibleSnapshotError: the snapshot holds os.system, which is no part of a model ...
     """
     try:
-        return _Restricted(data, packages(definition)).load()
+        return _Restricted(data, packages(definition) if definition else frozenset()).load()
     except _ForbiddenError as error:
         raise IncompatibleSnapshotError(
             f"the snapshot holds {error}, which is no part of a model that this definition declares. "

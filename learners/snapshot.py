@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import importlib.metadata
 import json
-import secrets
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -92,9 +91,6 @@ class Keys:
         return hmac.compare_digest(hmac.digest(key, data, "sha256"), signature)
 
 
-THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read
-
-
 class Header(Struct, kw_only=True):
     """What is known of a snapshot without opening its sections.
 
@@ -157,7 +153,7 @@ def libraries() -> dict[str, str]:
 
 
 def pack(
-    definition: Definition, sections: Mapping[str, bytes], facts: Mapping[str, Any], keys: Keys = THIS_PROCESS
+    definition: Definition, sections: Mapping[str, bytes], facts: Mapping[str, Any], keys: Keys
 ) -> bytes:
     """Put sections into an envelope, signed with the first key."""
     header = Header(
@@ -251,7 +247,7 @@ def authenticated(data: bytes, keys: Keys) -> tuple[Header, dict[str, bytes]]:
     return header, sections
 
 
-def unpack(definition: Definition, data: bytes, keys: Keys = THIS_PROCESS) -> tuple[Header, dict[str, bytes]]:
+def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dict[str, bytes]]:
     """Check an envelope and return its header and sections.
 
     Raises

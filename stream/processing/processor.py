@@ -1,5 +1,6 @@
 """The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
 
+import secrets
 from collections import deque
 from typing import Any
 
@@ -12,8 +13,8 @@ from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
-from stream.codec import Codec, Decoded, RefusalError
 from learners.snapshot import Keys
+from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
 from stream.ports import Observer
 from stream.processing.books import Books
@@ -21,6 +22,7 @@ from stream.processing.learn import Learn
 from stream.processing.serve import NEVER, Serve
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
+THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_DELAYS = 2000
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
@@ -67,7 +69,7 @@ class Processor:
         definition: Definition,
         partition: int = 0,
         observer: Observer | None = None,
-        keys: Keys = snapshots.THIS_PROCESS,
+        keys: Keys = THIS_PROCESS,
     ) -> None:
         self.definition, self.partition, self._keys = definition, partition, keys
         contract = Contract(definition)
@@ -364,6 +366,7 @@ class Processor:
                 "recent": list(self._recent),
                 **facts,
             },
+            self._keys,
         )
 
     def restore(self, data: bytes, generation: int | None = None) -> dict[str, Any]:

@@ -16,12 +16,14 @@ from tests.support import definition
 DEFINITION = definition()
 SECTIONS = {"serve": b"waiting", "learn": b"", "member.1": bytes(range(256))}
 FACTS = {"partition": 0, "next": {"events": 300}}
-DATA = snapshot.pack(DEFINITION, SECTIONS, FACTS)
+OLD, NEW = "the key of last year", "the key of this year"
+KEYS = Keys(OLD)
+DATA = snapshot.pack(DEFINITION, SECTIONS, FACTS, KEYS)
 
 
 def test_what_goes_in_comes_out() -> None:
     """Sections, facts and the versions of the libraries come back."""
-    header, sections = snapshot.unpack(DEFINITION, DATA)
+    header, sections = snapshot.unpack(DEFINITION, DATA, KEYS)
     assert sections == SECTIONS
     assert header.facts == FACTS
     assert set(header.libraries) == {"river", "numpy", "python"}
@@ -30,14 +32,14 @@ def test_what_goes_in_comes_out() -> None:
 
 def test_packing_is_deterministic() -> None:
     """The same state gives the same bytes."""
-    assert snapshot.pack(DEFINITION, SECTIONS, FACTS) == DATA
+    assert snapshot.pack(DEFINITION, SECTIONS, FACTS, KEYS) == DATA
 
 
 @given(length=st.integers(0, len(DATA) - 1))
 def test_a_truncated_snapshot_is_refused(length: int) -> None:
     """Cut anywhere, it is refused."""
     with pytest.raises(SnapshotError, match=r"not a snapshot|truncated"):
-        snapshot.unpack(DEFINITION, DATA[:length])
+        snapshot.unpack(DEFINITION, DATA[:length], KEYS)
 
 
 @given(at=st.integers(0, len(DATA) - 1), bit=st.integers(0, 7))
@@ -46,13 +48,13 @@ def test_a_changed_bit_is_noticed(at: int, bit: int) -> None:
     changed = bytearray(DATA)
     changed[at] ^= 1 << bit
     with pytest.raises(SnapshotError):
-        snapshot.unpack(DEFINITION, bytes(changed))
+        snapshot.unpack(DEFINITION, bytes(changed), KEYS)
 
 
 def test_more_bytes_are_refused() -> None:
     """Something appended is no snapshot either."""
     with pytest.raises(SnapshotError):
-        snapshot.unpack(DEFINITION, DATA + b"x")
+        snapshot.unpack(DEFINITION, DATA + b"x", KEYS)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_more_bytes_are_refused() -> None:
 def test_another_definition_is_incompatible(changed: dict) -> None:
     """What learned state cannot survive a change of is refused, with what to do."""
     with pytest.raises(IncompatibleSnapshotError, match=r"belongs to other.*empty snapshot folder"):
-        snapshot.unpack(definition(**changed), DATA)
+        snapshot.unpack(definition(**changed), DATA, KEYS)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_another_definition_is_incompatible(changed: dict) -> None:
 )
 def test_rules_and_policy_may_change(changed: dict) -> None:
     """What does not touch what was learned leaves the snapshot valid."""
-    snapshot.unpack(definition(**changed), DATA)
+    snapshot.unpack(definition(**changed), DATA, KEYS)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +100,9 @@ def test_other_formats_and_libraries_are_incompatible(
         patch.setattr(
             snapshot.msgspec.json, "encode", lambda h: encode(msgspec.structs.replace(h, **{field: value}))
         )
-        other = snapshot.pack(DEFINITION, SECTIONS, FACTS)
+        other = snapshot.pack(DEFINITION, SECTIONS, FACTS, KEYS)
     with pytest.raises(IncompatibleSnapshotError, match=message):
-        snapshot.unpack(DEFINITION, other)
-
-
-OLD, NEW = "the key of last year", "the key of this year"
+        snapshot.unpack(DEFINITION, other, KEYS)
 
 
 def test_one_key_follows_another() -> None:
@@ -138,7 +137,7 @@ def test_a_key_is_a_secret(keys: tuple[str, ...]) -> None:
 def test_a_snapshot_of_format_1_is_not_opened() -> None:
     """It was not authenticated."""
     with pytest.raises(IncompatibleSnapshotError, match="format 1, which is not authenticated"):
-        snapshot.unpack(DEFINITION, b"MEANDER1\n" + DATA[9:])
+        snapshot.unpack(DEFINITION, b"MEANDER1\n" + DATA[9:], KEYS)
 
 
 def test_the_signature_covers_the_definition_of_the_format() -> None:
