@@ -122,6 +122,7 @@ def stages(data: list[Record]) -> dict[str, float]:
     watch.wrap(learn, "learn", "learn: decide, count")
     watch.wrap(learn, "_score", "score")
     watch.wrap(learn, "_watch", "detect")
+    watch.wrap(processor.watcher, "event", "watch: features, answers, labels")
     watch.wrap(learn, "_teach", "learn: members' bookkeeping")
     for member in roster.members:
         watch.wrap(member, "predict", f"predict: {member.slot}")

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from learners.errors import DefinitionError
+from learners.watch.settings import Watch
 
 Task = Literal["binary", "multiclass", "regression"]
 Scope = Literal["deployment", "partition"]
@@ -224,6 +225,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: dict[str, Model] = field(default_factory=dict)
     rules: dict[str, Rule] = field(default_factory=dict)
     drift: Drift = field(default_factory=Drift)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
@@ -239,7 +241,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _SECTIONS: dict[str, type[Struct]] = {"features": Feature, "models": Model, "rules": Rule}
-_SINGLE: dict[str, type[Struct]] = {"label": Label, "drift": Drift}
+_SINGLE: dict[str, type[Struct]] = {"label": Label, "drift": Drift, "watch": Watch}
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 
@@ -384,6 +386,7 @@ def _check(d: Definition) -> None:
     _check_loss(d)
     _check_rules(d)
     _check_drift(d.drift)
+    _check_watch(d)
     for key in ("max_ahead", "max_behind"):
         if getattr(d, key) is not None:
             parse_duration(getattr(d, key), key)
@@ -503,6 +506,31 @@ def _check_drift(drift: Drift) -> None:
         if getattr(drift, key) < 1:
             raise DefinitionError(
                 f"drift.{key}", "must be at least 1", "Use the default by removing the line"
+            )
+
+
+def _check_watch(d: Definition) -> None:
+    watch = d.watch
+    for key, least in (("budget", 100), ("reference", 256)):
+        if getattr(watch, key) < least:
+            raise DefinitionError(
+                f"watch.{key}", f"must be at least {least}", "Use the default by removing the line"
+            )
+    for name, declared in watch.declared.items():
+        key = f"watch.declared.{name}"
+        if name not in d.features:
+            raise DefinitionError(key, "is no declared feature", f"One of: {', '.join(d.features)}")
+        kind = d.features[name].type
+        if isinstance(declared, list):
+            if kind not in ("number", "integer") or len(declared) != 7 or declared != sorted(set(declared)):
+                raise DefinitionError(
+                    key,
+                    "is not how a number is declared",
+                    "Give 7 rising numbers that cut it in 8 equal parts",
+                )
+        elif kind != "category" or not declared or not 0 < sum(declared.values()) <= 1 + 1e-6:
+            raise DefinitionError(
+                key, "is not how a category is declared", "Give shares that add up to 1, e.g. { CH = 0.7 }"
             )
 
 

@@ -155,7 +155,7 @@ def _mixed(function: int) -> Callable[[int], Any]:
 
 
 def _led(swapped: int) -> Callable[[int], Any]:
-    return lambda seed: synth.LEDDrift(seed, 0.05, n_drift_features=swapped)
+    return lambda seed: synth.LEDDrift(seed, 0.05, irrelevant_features=True, n_drift_features=swapped)
 
 
 def _friedman(seed: int) -> Any:
@@ -191,8 +191,8 @@ SCENARIOS: Mapping[str, Made] = {
     "sine": Synthetic(3_000, tuple(map(_sine, range(4)))),
     "stagger": Synthetic(3_000, tuple(map(_stagger, range(3))), categories=_STAGGER_WORDS),
     "mixed": Synthetic(_HALF, (_mixed(0), _mixed(1))),
-    "sea": Synthetic(_HALF, (_sea(0), _sea(2), _sea(3))),
-    "led": Synthetic(_HALF, (_led(0), _led(6)), "multiclass"),
+    "sea": Synthetic(_HALF, (_sea(2), _sea(3))),
+    "led": Synthetic(3_000, (_led(0), _led(5)), "multiclass"),
     "hyperplane": Synthetic(10_000, (_hyperplane,), inside=(Change(at=0, until=10_000, kind="incremental"),)),
     "friedman": Synthetic(
         10_000,

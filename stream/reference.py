@@ -15,6 +15,7 @@ from learners.definition import Definition, Drift, Feature, Label, Model, Rule
 from learners.detectors import BINARY, DETECTORS
 from learners.lineage import Kind
 from learners.recipes import RECIPES, Recipe
+from learners.watch.settings import Watch
 from stream import toml
 from stream.docstrings import attributes, summary, values
 from stream.messages import DeadLetter, Reason
@@ -29,6 +30,7 @@ _TABLES: tuple[tuple[str, type[Struct]], ...] = (
     ("models.SLOT", Model),
     ("rules.NAME", Rule),
     ("drift", Drift),
+    ("watch", Watch),
     ("kafka", Kafka),
     ("snapshots", Snapshots),
     ("web", Web),
@@ -86,7 +88,7 @@ def _definition() -> Iterator[str]:
     )
     yield from ("", "```toml", _EXAMPLE.rstrip(), "```", "", "## Top level", "")
     yield _prose(Definition)
-    sections = {"features", "label", "models", "rules", "drift"}
+    sections = {"features", "label", "models", "rules", "drift", "watch"}
     yield from ("", *_keys(Definition, skip=sections))
     for heading, struct in _TABLES:
         words = re.sub(r": `\[.+?\]`", "", _prose(struct))  # the heading says it

@@ -1,6 +1,5 @@
 """The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
 
-import secrets
 from collections import deque
 from typing import Any
 
@@ -10,10 +9,11 @@ from msgspec import UNSET
 from learners import snapshot as snapshots
 from learners.contract import TIME_LIMIT, Contract
 from learners.definition import Definition
+from learners.detectors import Signal, SignalKind
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
-from learners.snapshot import Keys
+from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
 from stream.ports import Observer
@@ -22,7 +22,6 @@ from stream.processing.learn import Learn
 from stream.processing.serve import NEVER, Serve
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
-THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_DELAYS = 2000
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
@@ -42,8 +41,6 @@ class Processor:
         The partition number, of all topics.
     observer
         Told of every label that met its event.
-    keys
-        That snapshots are signed with. Without any they can be restored in this process only.
 
     Attributes
     ----------
@@ -64,14 +61,8 @@ class Processor:
     ('predictions', 'default', 'events:0:0')
     """
 
-    def __init__(
-        self,
-        definition: Definition,
-        partition: int = 0,
-        observer: Observer | None = None,
-        keys: Keys = THIS_PROCESS,
-    ) -> None:
-        self.definition, self.partition, self._keys = definition, partition, keys
+    def __init__(self, definition: Definition, partition: int = 0, observer: Observer | None = None) -> None:
+        self.definition, self.partition = definition, partition
         contract = Contract(definition)
         prefix = definition.name if definition.scope == "deployment" else f"{definition.name}/p{partition}"
         self.books = Books()
@@ -79,6 +70,7 @@ class Processor:
         self.repair = Repair(definition.features)
         self.learn = Learn(definition, contract, prefix)
         self.serve = Serve(definition, contract, self.learn.task, self.books)
+        self.watcher = Watcher(definition)
         self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
         self._observer = observer
         self.revision = 0  # how often the roster changed
@@ -179,6 +171,18 @@ class Processor:
         if asked.broken:
             for member, error in asked.broken:
                 self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
+        signals = self.watcher.event(
+            example.features,
+            prediction.prediction if prediction.model_version is not None else None,
+            learn.roster.champion.number if learn.roster.champion_serves else -1,
+            decoded.violations,
+            decoded.flags,
+            record.key,
+            record.headers,
+            serve.watermark,
+        )
+        if signals:
+            self._emit(outputs, record, [self._signalled(s, source) for s in signals])
         if event.label is not UNSET:
             self._label_inside(record, example, event.label, source, outputs)
         else:
@@ -188,6 +192,28 @@ class Processor:
                 self._apply_label(record, early, example.timestamp, outputs)
         if serve.pending or serve.early:
             serve.expire()
+
+    def _signalled(self, signal: Signal, position: str) -> Transition:
+        return Transition(
+            kind=Kind.SIGNAL,
+            timestamp=self.serve.watermark,
+            position=position,
+            reason=signal.about,
+            evidence=signal.evidence(),
+        )
+
+    def _heard(self, record: Record, outputs: list[Output]) -> None:
+        """Note that a label came: the end of a silence, if there was one."""
+        silent = self.watcher.label(self.serve.watermark)
+        if silent:
+            transition = Transition(
+                kind=Kind.SIGNAL_ENDED,
+                timestamp=self.serve.watermark,
+                position=position_of(record),
+                reason=f"Labels are back, after {silent:,} events without any.",
+                evidence={"signal": str(SignalKind.LABEL_SILENCE), "events": silent},
+            )
+            self._emit(outputs, record, [transition])
 
     def _repair(self, decoded: Decoded) -> bool:
         """Apply the contract's policies; returns whether models may see the event."""
@@ -235,6 +261,7 @@ class Processor:
             self.serve.wait(example)
         else:
             self.serve.remember(example.id)
+        self._heard(record, outputs)
         self._learn(record, example, position, outputs)
 
     def _label(self, record: Record, outputs: list[Output]) -> None:
@@ -245,6 +272,7 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         time = record.timestamp if label.timestamp is None else label.timestamp
+        self._heard(record, outputs)
         self._apply_label(record, label, time, outputs)
 
     def _apply_label(self, record: Record, label: LabelRecord, time: int, outputs: list[Output]) -> None:
@@ -285,8 +313,7 @@ class Processor:
         position = position_of(record)
         if not isinstance(control, Tick):
             time = self._time(record)
-            made = self.learn.command(control, time, position, record.timestamp, self.revision)
-            self._emit(outputs, record, made)
+            self._emit(outputs, record, self.learn.command(control, time, position, record.timestamp))
             return
         self.serve.watermark = max(self.serve.watermark, control.timestamp)
         expired = self.serve.expire()
@@ -348,7 +375,8 @@ class Processor:
 
     def snapshot(self, **facts: Any) -> bytes:
         """Return the whole state as one fact: what is learned, what waits, and every position."""
-        sections = {"serve": self.serve.state(), "repair": self.repair.state(), **self.learn.state()}
+        sections = {"serve": self.serve.state(), "repair": self.repair.state(), "watch": self.watcher.state()}
+        sections |= self.learn.state()
         self._sizes = {
             int(name.removeprefix("member.")): len(data)
             for name, data in sections.items()
@@ -366,32 +394,24 @@ class Processor:
                 "recent": list(self._recent),
                 **facts,
             },
-            self._keys,
         )
 
-    def restore(self, data: bytes, generation: int | None = None) -> dict[str, Any]:
+    def restore(self, data: bytes) -> dict[str, Any]:
         """Continue from a snapshot; returns the facts it was given.
-
-        Parameters
-        ----------
-        generation
-            Under which the store says it was saved.
 
         Raises
         ------
         SnapshotError
-            When it is unsound, of another definition, partition or generation.
+            When it is unsound, of another definition, or of another partition.
         """
-        header, sections = snapshots.unpack(self.definition, data, self._keys)
-        if generation is not None and header.facts.get("generation") != generation:
-            raise SnapshotError(
-                f"wrong generation: it says {header.facts.get('generation')}, the store {generation}"
-            )
+        header, sections = snapshots.unpack(self.definition, data)
         if header.facts["partition"] != self.partition:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)
         self.serve.resume(sections["serve"])
         self.repair.resume(sections["repair"])
+        if "watch" in sections:  # snapshots from before anything was watched have none
+            self.watcher.resume(sections["watch"])
         self.next.update(header.facts["next"])
         self._born = header.facts["born"]
         self._quiet = [(source, offset) for source, offset in header.facts["quiet"]]

@@ -1,0 +1,98 @@
+"""Labels that stopped: no label for much longer than usual, while events go on."""
+
+from learners.detectors import Signal, SignalKind
+
+ENOUGH = 30  # labels from which it is known what is usual
+TIMES, SPARE = 3.0, 100  # so many times the longest wait, and so many events more
+FADE = 0.999  # the longest wait is forgotten at this pace, by the label
+NEVER = 2**62
+
+
+class LabelSilence:
+    """Counts events since the last label; latched until labels return.
+
+    Attributes
+    ----------
+    events
+        Events since the last label.
+    limit
+        Beyond so many the silence is looked at.
+
+    Examples
+    --------
+    >>> silence = LabelSilence()
+    >>> for n in range(300):
+    ...     silence.events += 1
+    ...     _ = silence.label(n) if n < 100 else None
+    >>> silence.events > silence.limit, silence.check(300).kind
+    (True, <SignalKind.LABEL_SILENCE: 'label_silence'>)
+    >>> silence.check(301), silence.label(302)
+    (None, 200)
+    """
+
+    def __init__(self) -> None:
+        self.events, self.limit = 0, NEVER
+        self._labels, self._usual = 0, 0.0
+        self._time: int | None = None
+        self._usual_time, self._silent = 0.0, False
+
+    def label(self, time: int) -> int:
+        """Take note of a label; returns for how many events there had been none, if that was signalled.
+
+        Parameters
+        ----------
+        time
+            Event time reached, milliseconds.
+        """
+        waited, ended = self.events, self.events if self._silent else 0
+        self.events = 0
+        self._labels += 1
+        passed = time - self._time if self._time is not None else 0
+        if self._silent:  # what was too long once may become usual, but not at once
+            waited = min(waited, int(TIMES * self._usual) + SPARE)
+            passed = min(passed, int(TIMES * self._usual_time))
+            self._silent = False
+        self._usual = max(float(waited), self._usual * FADE)
+        self._usual_time = max(float(passed), self._usual_time * FADE)
+        self._time = time
+        self.limit = int(TIMES * self._usual) + SPARE if self._labels >= ENOUGH else NEVER
+        return ended
+
+    def check(self, time: int) -> Signal | None:
+        """Return a signal, once, if event time too says labels are overdue; ``events`` is over ``limit``."""
+        if self._silent or self._time is None or time - self._time <= TIMES * self._usual_time:
+            return None
+        self._silent, self.limit = True, NEVER
+        about = f"No label for {self.events:,} events; the longest wait was {self._usual:,.0f}."
+        return Signal(
+            "silence",
+            self._usual,
+            float(self.events),
+            self.events,
+            kind=SignalKind.LABEL_SILENCE,
+            about=about,
+        )
+
+    def state(self) -> list[float | int | bool | None]:
+        """Return all that is known, as plain data."""
+        return [
+            self.events,
+            self.limit,
+            self._labels,
+            self._usual,
+            self._time,
+            self._usual_time,
+            self._silent,
+        ]
+
+    def resume(self, state: list[float | int | bool | None]) -> None:
+        """Continue from what `state` returned."""
+        (
+            self.events,
+            self.limit,
+            self._labels,
+            self._usual,
+            self._time,
+            self._usual_time,
+            self._silent,
+        ) = state  # type: ignore[assignment]

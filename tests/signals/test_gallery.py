@@ -1,0 +1,54 @@
+"""What is signalled, and what is not, on streams whose changes are known. The long form: ``make signals``."""
+
+from dataclasses import replace
+
+import pytest
+
+from producers.scenarios import Scenario, Segment, alternating, scenario
+from producers.truth import judge
+from tests.signals.gallery import run
+
+
+@pytest.mark.parametrize("name", ["stagger", "sine", "inverted"])
+def test_abrupt_changes_are_signalled(name: str) -> None:
+    """Each one, within 40 rows on the mean, and nothing is cried before the first."""
+    made = scenario(name)
+    told = run(made)
+    verdict = judge(made.changes, [(t.at, t.kind) for t in told], made.length)
+    assert verdict.missed == ()
+    assert verdict.mean_delay is not None
+    assert verdict.mean_delay <= 40
+    assert [t for t in told if t.at < made.changes[0].at] == []
+
+
+def test_covariate_shift_is_no_concept_drift() -> None:
+    """Features move and the relation holds: data signals that name the features, no concept signal."""
+    told = run(Scenario((Segment(2500), Segment(1500, shift=1.5)), seed=5))
+    features = {t.transition.evidence["feature"] for t in told if t.kind == "data"}
+    assert features == {"amount", "delivery_days"}
+    assert all(2500 <= t.at < 2700 for t in told if t.kind == "data")
+    assert [t for t in told if t.kind in ("concept", "producer", "label_silence")] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "feature", "words"),
+    [
+        ({"stuck": "delivery_days"}, "delivery_days", "is constant"),
+        ({"scaled": "amount"}, "amount", "is rescaled: about 100 times"),
+    ],
+)
+def test_a_senders_fault_names_sender_and_feature(fault: dict, feature: str, words: str) -> None:
+    """One shop of four errs: the signal says who, which feature, and how."""
+    told = run(Scenario((Segment(4600), Segment(500, **fault)), seed=2, shops=True))
+    (signal,) = [t for t in told if t.kind == "producer"]
+    assert 4600 <= signal.at < 4900
+    evidence = signal.transition.evidence
+    assert (evidence["feature"], evidence["producer"]) == (feature, "shop-3")
+    assert words in signal.transition.reason
+    assert [t for t in told if t.kind == "data"] == []
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_a_steady_world_is_quiet(seed: int) -> None:
+    """No signal of any kind."""
+    assert run(replace(alternating(5000), seed=seed)) == []
