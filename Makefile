@@ -7,9 +7,10 @@ APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 PACKAGES := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
   chromium:chromium
 SOURCES := learners stream producers monitoring meander
+JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check test bench signals up clean
+.PHONY: help venv kafka system demo check test fuzz bench signals up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -54,9 +55,11 @@ check: $(VENV)/.test ## Lint, format, types, import rule
 
 test: $(VENV)/.test kafka ## Everything: check, then the tests on real parts, with coverage and every skip's reason
 	$(MAKE) check
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover | tail -n 40
+
+fuzz: $(VENV)/.test ## 200,000 mutated messages through a Processor: about ten minutes; SEED=n repeats one
+	$(BIN)/python -m tests.fuzz.campaign $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results

@@ -17,7 +17,7 @@ from river import base, compose, preprocessing
 from learners.definition import Definition, Feature
 from learners.repair import NUMBERS
 
-Form = Literal["linear", "tree", "bayes"]
+Form = Literal["linear", "tree", "bayes", "vector"]
 
 HASHED_COLUMNS = 4096  # for undeclared categories and words, in linear models and naive Bayes
 TREE_WORD_COLUMNS = 32  # for words, in trees: each column is a statistic in each leaf
@@ -214,14 +214,15 @@ class Plain(base.Transformer):
     sets of values, and a set of text has a salted order), a text 32 columns of word counts, and a time
     the numbers hour, weekday and month. For naive Bayes each word is a column of 4,096 whose value
     is text, and so are the parts of a time. Of a category without declared values the first 256 seen
-    are told apart.
+    are told apart. What computes with vectors gets texts as trees do, times as linear models do, and makes
+    columns of categories itself.
 
     Parameters
     ----------
     features
         The declared features.
     form
-        ``tree`` or ``bayes``.
+        ``tree``, ``bayes`` or ``vector``.
 
     Examples
     --------
@@ -243,7 +244,7 @@ class Plain(base.Transformer):
         self._free = tuple(name for name in self._codes if features[name].categories is None)
         self._texts = tuple(name for name, f in features.items() if f.type == "text")
         self._times = tuple(name for name, f in features.items() if f.type == "time")
-        self._as_text = form == "bayes"
+        self._as_text, self._as_waves = form == "bayes", form == "vector"
         width = HASHED_COLUMNS if self._as_text else TREE_WORD_COLUMNS
         self._hasher = preprocessing.FeatureHasher(n_features=width, seed=HASH_SEED, alternate_sign=False)
 
@@ -269,7 +270,11 @@ class Plain(base.Transformer):
                 elif value not in codes:
                     columns[name] = OTHER
         for name in self._times:
-            at = moment(value) if (value := columns.pop(name, None)) is not None else None
+            value = columns.pop(name, None)
+            if self._as_waves:
+                _add_waves(columns, name, value)
+                continue
+            at = moment(value) if value is not None else None
             if at is not None:
                 for part in ("hour", "weekday", "month"):
                     number = int(getattr(at, part))
@@ -332,7 +337,8 @@ def prepare(
     model
         A River classifier or regressor.
     form
-        ``linear`` (numeric columns), ``tree`` (numbers and codes), ``bayes`` (numbers and text).
+        ``linear`` (numeric columns), ``tree`` (numbers and codes), ``bayes`` (numbers and text), ``vector``
+        (numbers, and categories as they are).
     scaler
         For ``linear``: what the numbers go through. Default: `StandardScaler`.
 
@@ -351,7 +357,8 @@ def prepare(
     features = definition.features
     steps: list[Any] = []
     numbers = [name for name, f in features.items() if f.type in NUMBERS]
-    others = {name: f for name, f in features.items() if f.type not in NUMBERS}
+    own = (*NUMBERS, "category") if form == "vector" else NUMBERS
+    others = {name: f for name, f in features.items() if f.type not in own}
     if form == "linear":
         scaler = scaler or preprocessing.StandardScaler()
         if not others:

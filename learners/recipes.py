@@ -15,6 +15,8 @@ from river import naive_bayes as river_bayes
 from learners import baselines, features
 from learners.definition import Definition, Task
 from learners.naive_bayes import MixedNB
+from learners.near_rows import NearRowsClassifier, NearRowsRegressor
+from learners.waves import WavesClassifier, WavesRegressor
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 
@@ -220,7 +222,50 @@ def adaptive_random_forest(
     return features.prepare(d, model, "tree")
 
 
+@_recipe(*CLASSES)
+def hoeffding_adaptive_tree_fast(
+    d: Definition, *, grace_period: int = 50, delta: float = 0.01, tau: float = 0.1
+) -> base.Estimator:
+    """Hoeffding adaptive tree that splits soon and on less evidence: for deep rules over categories."""
+    return hoeffding_adaptive_tree(
+        d, grace_period=grace_period, delta=delta, tau=tau, bootstrap_sampling=False
+    )
+
+
+# Members of Meander's own, in numpy
+
+
+@_recipe(*CLASSES)
+def near_rows(d: Definition, *, k: int = 10, window: int = 1000) -> base.Estimator:
+    """Nearest of the last rows, each trusted as far as it was right: non-linear, renews itself."""
+    return features.prepare(d, NearRowsClassifier(k, window), "vector")
+
+
+@_recipe(*CLASSES)
+def waves(
+    d: Definition, *, waves: int = 256, gamma: float = 1.0, learning_rate: float = 1.0
+) -> base.Estimator:
+    """Softmax regression on random cosines of the features: a smooth kernel machine, cheap."""
+    return features.prepare(d, WavesClassifier(waves, gamma, learning_rate, d.seed), "vector")
+
+
 # Regression
+
+
+@_recipe("regression")
+def near_rows_regressor(
+    d: Definition, *, k: int = 5, window: int = 1000, tolerance: float = 4.0
+) -> base.Estimator:
+    """Mean label of the nearest of the last rows, each trusted as far as it was right: cannot diverge."""
+    return features.prepare(d, NearRowsRegressor(k, window, tolerance), "vector")
+
+
+@_recipe("regression")
+def waves_regressor(
+    d: Definition, *, waves: int = 256, gamma: float = 1.0, learning_rate: float = 0.6
+) -> base.Estimator:
+    """Linear regression on random cosines of the features, scaled label, normalised step: cannot diverge."""
+    return features.prepare(d, WavesRegressor(waves, gamma, learning_rate, d.seed), "vector")
 
 
 @_recipe("regression")

@@ -5,12 +5,12 @@ contract. They stand in front of all members at once: a fresh challenger sees wh
 """
 
 import math
-import pickle
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from river import stats
 
+from learners import pickling
 from learners.definition import Feature
 
 NUMBERS = ("number", "integer", "boolean")
@@ -207,11 +207,11 @@ class Repair:
     def state(self) -> bytes:
         """Return what is remembered, as bytes."""
         spreads = {name: spread for name, (_, spread) in self._spreads.items()}
-        return pickle.dumps((spreads, self._fills), protocol=5)
+        return pickling.dumps((spreads, self._fills))
 
     def resume(self, data: bytes) -> None:
         """Continue from what `state` returned."""
-        spreads, fills = pickle.loads(data)
+        spreads, fills = pickling.loads(data)
         for name, (feature, _) in self._spreads.items():
             self._spreads[name] = (feature, spreads[name])
         for name in self._fills:

@@ -1,26 +1,94 @@
-r"""The snapshot format: named sections of bytes in one checked envelope.
+r"""The snapshot format: named sections of bytes in one authenticated envelope.
 
-``MEANDER1\n``, the length of the header (4 bytes, big endian), the header (JSON), the sections end to
-end, and a BLAKE2b checksum (16 bytes) of everything before it. The header carries format version,
-library versions, the definition's fingerprint and the positions that the state has reached.
+``MEANDER2\n``, the id of the key (4 bytes), the length of the header (4, big endian), the header (JSON), a
+BLAKE2b checksum of all that (8), the sections end to end, and HMAC-SHA256 over everything before it (32).
+The header carries format version, library versions, the definition and its fingerprint, and the positions
+that the state has reached. The sections are pickles: none is opened before all is authenticated.
 """
 
+import functools
 import hashlib
+import hmac
 import importlib.metadata
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from learners.definition import Definition
-from learners.errors import IncompatibleSnapshotError, SnapshotError
+from learners.definition import Definition, parse_definition
+from learners.errors import IncompatibleSnapshotError, MeanderError, SnapshotError
 
-MAGIC = b"MEANDER1\n"
-FORMAT = 1
-CHECKSUM = 16  # bytes
+MAGIC, BEFORE = b"MEANDER2\n", b"MEANDER1\n"
+FORMAT = 2
+KEY_ID = 4  # bytes
+CHECKSUM = 8  # bytes
+SIGNATURE = 32  # bytes
 LIBRARIES = ("river", "numpy")
+SHORTEST_KEY = 16  # characters
+
+
+class Keys:
+    """The keys that snapshots are authenticated with.
+
+    Parameters
+    ----------
+    *keys
+        The first signs; all are accepted, so that one key can follow another.
+
+    Raises
+    ------
+    MeanderError
+        When there is none, or one is too short to be a secret.
+
+    Examples
+    --------
+    >>> old, new = Keys("an old secret of length"), Keys("a new secret of length", "an old secret of length")
+    >>> new.verifies(b"state", old.sign(b"state"), old.id)
+    True
+    >>> old.verifies(b"state", new.sign(b"state"), new.id)
+    Traceback (most recent call last):
+    ...
+    learners.errors.IncompatibleSnapshotError: signed with the key ..., which is not known here ...
+    """
+
+    def __init__(self, *keys: str | bytes) -> None:
+        secrets_ = [key.encode() if isinstance(key, str) else key for key in keys]
+        if not secrets_ or any(len(key) < SHORTEST_KEY for key in secrets_):
+            raise MeanderError(
+                f"a key of snapshots has {SHORTEST_KEY} characters or more. "
+                "Make one with: openssl rand -hex 32"
+            )
+        self._keys = {hmac.digest(key, b"meander key id", "sha256")[:KEY_ID]: key for key in secrets_}
+        self.id = next(iter(self._keys))
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all keys, in hexadecimal, the one that signs first."""
+        return [identifier.hex() for identifier in self._keys]
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of the first key."""
+        return hmac.digest(self._keys[self.id], data, "sha256")
+
+    def verifies(self, data: bytes | memoryview, signature: bytes, identifier: bytes) -> bool:
+        """Whether a signature is that of one of our keys.
+
+        Raises
+        ------
+        IncompatibleSnapshotError
+            When the key of that id is none of ours.
+        """
+        key = self._keys.get(identifier)
+        if key is None:
+            raise IncompatibleSnapshotError(
+                f"signed with the key {identifier.hex()}, which is not known here "
+                f"(known: {', '.join(self.ids)}). Give that key too, after the one that "
+                "signs: MEANDER_SNAPSHOT_KEY or snapshots.key_file"
+            )
+        return hmac.compare_digest(hmac.digest(key, data, "sha256"), signature)
 
 
 class Header(Struct, kw_only=True):
@@ -31,9 +99,11 @@ class Header(Struct, kw_only=True):
     format
         Version of this format.
     libraries
-        Versions of the libraries whose objects are inside.
+        Versions of the libraries whose objects are inside, and of Python.
     fingerprint
         Of the definition: features, label, task, name and scope (what a state cannot survive a change of).
+    definition
+        The whole definition, as plain data.
     sections
         Name and length, in order.
     facts
@@ -43,8 +113,13 @@ class Header(Struct, kw_only=True):
     format: int = FORMAT
     libraries: dict[str, str]
     fingerprint: str
+    definition: dict[str, Any]
     sections: list[tuple[str, int]]
     facts: dict[str, Any] = {}
+
+    def parsed(self) -> Definition:
+        """Return the definition that the snapshot was made with."""
+        return parse_definition(dict(self.definition))
 
 
 def fingerprint(definition: Definition) -> str:
@@ -66,50 +141,113 @@ def fingerprint(definition: Definition) -> str:
     return hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [(name, importlib.metadata.version(name)) for name in LIBRARIES]
+    return (*found, ("python", f"{sys.version_info.major}.{sys.version_info.minor}"))
+
+
 def libraries() -> dict[str, str]:
-    """Return the versions of the libraries that learned state is made of."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """Return the versions of the libraries that learned state is made of, and of Python."""
+    return dict(_versions())
 
 
-def pack(definition: Definition, sections: Mapping[str, bytes], facts: Mapping[str, Any]) -> bytes:
-    """Put sections into an envelope."""
-    body = b"".join(sections.values())
+def pack(
+    definition: Definition, sections: Mapping[str, bytes], facts: Mapping[str, Any], keys: Keys
+) -> bytes:
+    """Put sections into an envelope, signed with the first key."""
     header = Header(
         libraries=libraries(),
         fingerprint=fingerprint(definition),
+        definition=plain(definition),
         sections=[(name, len(data)) for name, data in sections.items()],
         facts=dict(facts),
     )
     head = msgspec.json.encode(header)
-    data = b"".join((MAGIC, len(head).to_bytes(4, "big"), head, body))
-    return data + _checksum(data)
+    front = b"".join((MAGIC, keys.id, len(head).to_bytes(4, "big"), head))
+    data = b"".join((front, _checksum(front), *sections.values()))
+    return data + keys.sign(data)
 
 
-def _checksum(data: bytes) -> bytes:
+def plain(definition: Definition) -> dict[str, Any]:
+    """Return a definition as plain data, as its file would say it, without what is not given."""
+    whole: dict[str, Any] = _given(msgspec.to_builtins(definition))
+    return whole
+
+
+def _given(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _given(inner) for key, inner in value.items() if inner is not None}
+
+
+def _checksum(data: bytes | memoryview) -> bytes:
     return hashlib.blake2b(data, digest_size=CHECKSUM).digest()
 
 
 def read_header(data: bytes) -> tuple[Header, int]:
-    """Return the header and where the sections begin.
+    """Return the header and where the sections begin. It is whole, but not authenticated yet.
 
     Raises
     ------
     SnapshotError
-        When these bytes are no snapshot, or end too soon.
+        When these bytes are no snapshot, end too soon, or are not what was written.
+    IncompatibleSnapshotError
+        When they are a snapshot of another format.
     """
-    start = len(MAGIC) + 4
+    start = len(MAGIC) + KEY_ID + 4
+    if data[: len(BEFORE)] == BEFORE:
+        raise IncompatibleSnapshotError(
+            "snapshot format 1, which is not authenticated. Move the folder of snapshots away and start "
+            "anew: what they knew is learned again from the log"
+        )
     if data[: len(MAGIC)] != MAGIC:
         raise SnapshotError("not a snapshot: it does not begin as one")
-    length = int.from_bytes(data[len(MAGIC) : start], "big")
-    if len(data) < start + length:
+    end = start + int.from_bytes(data[start - 4 : start], "big")
+    if len(data) < end + CHECKSUM:
         raise SnapshotError("truncated: the header is not whole")
+    if _checksum(data[:end]) != data[end : end + CHECKSUM]:
+        raise SnapshotError("corrupted: the header's checksum does not match")
     try:
-        return msgspec.json.decode(data[start : start + length], type=Header), start + length
+        version = msgspec.json.decode(data[start:end], type=_Format).format
+        if version != FORMAT:
+            raise IncompatibleSnapshotError(
+                f"snapshot format {version}, this release reads {FORMAT}. Start the release that wrote it."
+            )
+        return msgspec.json.decode(data[start:end], type=Header), end + CHECKSUM
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"corrupted header: {error}") from None
 
 
-def unpack(definition: Definition, data: bytes) -> tuple[Header, dict[str, bytes]]:
+class _Format(Struct):
+    format: int
+
+
+def authenticated(data: bytes, keys: Keys) -> tuple[Header, dict[str, bytes]]:
+    """Return header and sections of an envelope that one of the keys has signed, of whatever definition.
+
+    Raises
+    ------
+    SnapshotError
+        When it is truncated, or not what was signed.
+    IncompatibleSnapshotError
+        When it is sound, but of another format, or its key is not known.
+    """
+    header, at = read_header(data)
+    lengths = sum(length for _, length in header.sections)
+    if len(data) - at - SIGNATURE != lengths:
+        raise SnapshotError("truncated: the sections are not whole")
+    identifier = data[len(MAGIC) : len(MAGIC) + KEY_ID]
+    if not keys.verifies(memoryview(data)[:-SIGNATURE], data[-SIGNATURE:], identifier):
+        raise SnapshotError("corrupted, or not written by us: the signature does not match")
+    sections, offset = {}, at
+    for name, length in header.sections:
+        sections[name] = data[offset : offset + length]
+        offset += length
+    return header, sections
+
+
+def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dict[str, bytes]]:
     """Check an envelope and return its header and sections.
 
     Raises
@@ -117,18 +255,9 @@ def unpack(definition: Definition, data: bytes) -> tuple[Header, dict[str, bytes
     SnapshotError
         When it is truncated or corrupted.
     IncompatibleSnapshotError
-        When it is sound, but of another definition, format or library version.
+        When it is sound, but of another definition, format, key or library version.
     """
-    header, at = read_header(data)
-    body, checksum = data[at:-CHECKSUM], data[-CHECKSUM:]
-    if len(data) - at - CHECKSUM != sum(length for _, length in header.sections):
-        raise SnapshotError("truncated: the sections are not whole")
-    if _checksum(data[:-CHECKSUM]) != checksum:
-        raise SnapshotError("corrupted: the checksum does not match")
-    if header.format != FORMAT:
-        raise IncompatibleSnapshotError(
-            f"snapshot format {header.format}, this release reads {FORMAT}. Start the release that wrote it."
-        )
+    header, sections = authenticated(data, keys)
     if header.fingerprint != fingerprint(definition):
         raise IncompatibleSnapshotError(
             "the snapshot belongs to other features, labels, task, name or scope. "
@@ -141,8 +270,4 @@ def unpack(definition: Definition, data: bytes) -> tuple[Header, dict[str, bytes
             f"the snapshot was written with {old}; this is {new}. Install those versions, "
             "or start anew in an empty snapshot folder to learn again from the log."
         )
-    sections, offset = {}, 0
-    for name, length in header.sections:
-        sections[name] = body[offset : offset + length]
-        offset += length
     return header, sections

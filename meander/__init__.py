@@ -8,6 +8,7 @@
 from learners.definition import Definition, Rule, parse_definition
 from learners.errors import DefinitionError, MeanderError
 from producers.client import MeanderClient
+from stream.client import PredictionConsumer
 from stream.messages import Prediction, Transition
 from stream.processing.processor import Processor
 from stream.settings import Settings, load_settings
@@ -18,6 +19,7 @@ __all__ = [
     "MeanderClient",
     "MeanderError",
     "Prediction",
+    "PredictionConsumer",
     "Processor",
     "Rule",
     "Settings",

@@ -12,6 +12,7 @@ from monitoring.probes import add_probes
 from producers.connection import kafka_options
 from stream.adapters.faust_worker import MeanderApp, create_app
 from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.keys import load_keys
 from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
 from stream.processing.tally import WorkerFacts
@@ -23,13 +24,14 @@ log = logging.getLogger("meander.worker")
 def build_app(settings: Settings) -> MeanderApp:
     """Put store, log and Faust app together."""
     store = open_store(settings)
-    for sentence in store.advice():
-        log.warning("store.advice %s", sentence)
+    keys, advice = load_keys(settings)
+    for sentence in (*store.advice(), *advice):
+        log.warning("snapshots.advice %s", sentence)
 
     def pages(application: web.Application, facts: Callable[[], WorkerFacts]) -> None:
         add_probes(application, registry_of(settings.definition.name, facts), facts)
 
-    return create_app(settings, store, lambda: open_log(settings), pages)
+    return create_app(settings, store, keys, lambda: open_log(settings), pages)
 
 
 def open_log(settings: Settings) -> KafkaLog:

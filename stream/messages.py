@@ -109,8 +109,14 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
         Who asked, and why.
     expires_at
         Refused when the record's own time is later than this (milliseconds).
-    verified, override, issued_at
-        Not acted on yet.
+    if_revision
+        Rejected when the partition's roster has changed since: its revision is no longer this one.
+    verified
+        Whether the operator's name comes from a token rather than from what was typed.
+    override
+        Asked for although the policy's conditions are not met; recorded with the transition.
+    issued_at
+        When it was asked for (milliseconds).
     """
 
     id: Name
@@ -120,6 +126,7 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
     verified: bool = False
     reason: Sentence = ""
     override: bool = False
+    if_revision: int | None = None
     issued_at: Time | None = None
     expires_at: Time | None = None
     schema: int = SCHEMA_VERSION

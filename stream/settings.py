@@ -70,6 +70,10 @@ class Snapshots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         the file that ``MEANDER_REDIS_URL_FILE`` names, overrides it.
     ca_file
         For Redis with TLS: who vouches for its certificate, when the system does not.
+    key_file
+        The keys that snapshots are authenticated with, one a line, of 16 characters or more: the first signs,
+        all are accepted. ``MEANDER_SNAPSHOT_KEY`` (several: separated by commas), or the file that
+        ``MEANDER_SNAPSHOT_KEY_FILE`` names, overrides it. Without any a key is made in ``folder``.
     every
         Time between two snapshots of a partition.
     keep
@@ -80,6 +84,7 @@ class Snapshots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     folder: str = "snapshots"
     url: str | None = None
     ca_file: str | None = None
+    key_file: str | None = None
     every: str = "1s"
     keep: int = 3
 

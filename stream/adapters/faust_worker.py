@@ -6,17 +6,21 @@ commit is only a hint; where to go on stands in the snapshot.
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
+import msgspec
 from aiohttp import web
 from faust.types import TP
 
 from learners.definition import parse_duration
 from learners.errors import MeanderError, SnapshotError, StoreUnavailableError
+from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
     Batch,
@@ -32,12 +36,14 @@ from stream.messages import Output, Record, Source
 from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, Tail, catch_up
+from stream.processing.standing import Status
 from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
 from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
+STATUS_EVERY = 1.0  # seconds
 SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
 
@@ -88,18 +94,26 @@ class Lane:
         The Faust app it lives in.
     store
         Where snapshots go.
+    keys
+        That snapshots are signed with.
     open_history
         Opens a reader of the topics, for a restore.
     """
 
     def __init__(
-        self, settings: Settings, app: MeanderApp, store: StateStore, open_history: Callable[[], KafkaLog]
+        self,
+        settings: Settings,
+        app: MeanderApp,
+        store: StateStore,
+        keys: Keys,
+        open_history: Callable[[], KafkaLog],
     ) -> None:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
+        self.keys = keys
         self.partitions: dict[int, Partition] = {}
         self.generation = -1
         self.ready = False
-        self.tally = WorkerTally()
+        self.tally, self.identity = WorkerTally(), identity(settings)
         self._crash: asyncio.Future[None] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -217,18 +231,18 @@ class Lane:
         self, number: int, history: KafkaLog
     ) -> tuple[Processor, dict[str, int], list[Output], int]:
         definition = self.settings.definition
-        processor, starts = Processor(definition, number), {}
+        processor, starts = Processor(definition, number, keys=self.keys), {}
         kept = self.store.load(number)
         for stored in kept:
             try:
-                starts = processor.restore(stored.data)["outputs"]
+                starts = processor.restore(stored.data, stored.generation)["outputs"]
                 break
             except SnapshotError as error:
                 if type(error) is not SnapshotError:
                     raise  # sound, but not for this definition or these libraries: a person decides
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
                 self.store.set_aside(number, stored.name, str(error))
-                processor = Processor(definition, number)
+                processor = Processor(definition, number, keys=self.keys)
         tail = Tail(history, number, starts)
         before = dict(processor.next)
 
@@ -291,6 +305,32 @@ class Lane:
         ready = self.ready and not self.app.rebalancing
         return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
 
+    async def tell(self) -> None:
+        """Publish how each partition stands: one record each, the newest counts."""
+        if not self.ready:
+            return
+        facts, now = self.facts(), round(time.time() * 1000)
+        latency, delay = list(facts.tally.latency.counts), list(facts.tally.delay.counts)
+        rows: list[Row] = []
+        for p in facts.partitions:
+            p.standing.transitions = []
+            status = Status(
+                at=now,
+                worker=self.identity,
+                expected=facts.expected,
+                standing=p.standing,
+                lag=p.lag,
+                latency=latency,
+                delay=delay,
+                snapshot_at=p.snapshot_at,
+                snapshot_failures=p.snapshot_failures,
+            )
+            rows.append((now, str(p.standing.partition).encode(), msgspec.json.encode(status), []))
+        producer = cast(LaneProducer, self.app.producer)
+        for sent in await producer.send_rows(self.settings.topic("status"), 0, rows):
+            # lost ones are followed by others; what is wrong with the broker shows in the outputs
+            sent.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+
     def _facts(self, partition: Partition) -> PartitionFacts:
         processor, now = partition.processor, time.time()
         lag = {}
@@ -310,8 +350,13 @@ class Lane:
         )
 
 
+def identity(settings: Settings) -> str:
+    """Return how this worker is called where people see it: its host, and where its web server listens."""
+    return f"{socket.gethostname()}:{settings.web.port or os.getpid()}"
+
+
 def create_app(
-    settings: Settings, store: StateStore, open_history: Callable[[], KafkaLog], pages: Pages
+    settings: Settings, store: StateStore, keys: Keys, open_history: Callable[[], KafkaLog], pages: Pages
 ) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()
@@ -347,7 +392,7 @@ def create_app(
     )
     app.pages = pages
     app.idempotent = not kafka.embedded
-    lane = app.lane = Lane(settings, app, store, open_history)
+    lane = app.lane = Lane(settings, app, store, keys, open_history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
     every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
 
@@ -359,6 +404,10 @@ def create_app(
     @app.timer(every)  # type: ignore[untyped-decorator]
     async def save() -> None:
         await lane.save()
+
+    @app.timer(STATUS_EVERY)  # type: ignore[untyped-decorator]
+    async def tell() -> None:
+        await lane.tell()
 
     @app.on_rebalance_complete.connect(weak=False)
     async def restore(*_: Any, **__: Any) -> None:

@@ -9,7 +9,7 @@ import click
 
 from learners.definition import Definition, parse_duration
 from learners.detectors import build_detector
-from learners.errors import MeanderError
+from learners.errors import IncompatibleSnapshotError, MeanderError
 from stream import toml
 from stream.settings import Settings, load_settings, masked
 
@@ -65,13 +65,17 @@ def command(context: click.Context, definition: str, as_json: bool, against: str
 
 def unbuildable(definition: Definition) -> Iterator[MeanderError]:
     """Build every recipe, rule and the detector; yield what cannot be built."""
-    from learners import catalogue, rules  # River's models take a second to import
+    from learners import catalogue, pickling, rules  # River's models take a second to import
 
     for slot, model in definition.models.items():
         try:
-            catalogue.build(model.recipe, definition, model.parameters)
-        except MeanderError as error:
-            yield _at(f"models.{slot}", error)
+            built = catalogue.build(model.recipe, definition, model.parameters)
+            pickling.loads(pickling.dumps(built), definition)
+        except IncompatibleSnapshotError as error:
+            yield MeanderError(f"models.{slot}: it could be learned, but not restored: {error}")
+        except Exception as error:  # noqa: BLE001  pickling code of others
+            known = error if isinstance(error, MeanderError) else MeanderError(f"cannot be kept: {error}")
+            yield _at(f"models.{slot}", known)
     for name, rule in definition.rules.items():
         try:
             rules.build_rule(name, rule, definition)

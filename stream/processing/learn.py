@@ -1,10 +1,10 @@
 """The second half: an `Example` with its label becomes scores, learning, signals, decisions, transitions."""
 
-import pickle
 from typing import Any
 
 from msgspec import structs
 
+from learners import pickling
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
@@ -130,13 +130,17 @@ class Learn:
             transitions.append(self._carry_out(decision, timestamp, position))
         return transitions
 
-    def command(self, command: Command, timestamp: int, position: str, now: int) -> list[Transition]:
+    def command(
+        self, command: Command, timestamp: int, position: str, now: int, revision: int
+    ) -> list[Transition]:
         """Carry out an operator's command, or say why not.
 
         Parameters
         ----------
         now
             The control record's own time, milliseconds: a command past its ``expires_at`` is rejected.
+        revision
+            How often the roster has changed; a command made for another one is rejected.
         """
         if command.id in self.commands:
             return [self._rejected(command, "a command of this id came before", timestamp, position)]
@@ -145,12 +149,17 @@ class Learn:
             del self.commands[next(iter(self.commands))]
         if command.expires_at is not None and now > command.expires_at:
             return [self._rejected(command, "it had expired", timestamp, position)]
+        if command.if_revision is not None and command.if_revision != revision:
+            why = f"the roster has changed meanwhile (revision {revision}, not {command.if_revision})"
+            return [self._rejected(command, why, timestamp, position)]
         try:
             decision = self._decision_of(command)
         except MeanderError as error:
             return [self._rejected(command, str(error), timestamp, position)]
         transition = self._carry_out(decision, timestamp, position)
         transition.requested_by, transition.command = command.operator, command.id
+        if command.override:
+            transition.evidence = {**transition.evidence, "override": True}
         return [transition]
 
     def _score(self, example: Example, label: Any) -> list[float | None]:
@@ -304,9 +313,7 @@ class Learn:
         """Return everything learned, as named sections of bytes; members one by one."""
         roster = self.roster
         cold = (roster.previous,) if roster.previous is not None else ()
-        sections = {
-            f"member.{m.number}": pickle.dumps(m, protocol=5) for m in (*roster.members, *cold) if m.learns
-        }
+        sections = {f"member.{m.number}": pickling.dumps(m) for m in (*roster.members, *cold) if m.learns}
         rest = {
             "made_with": self._made_with(),
             "members": [(m.number, m.slot, m.score) for m in roster.members if not m.learns],
@@ -322,7 +329,7 @@ class Learn:
             "evidence": self.evidence,
             "commands": list(self.commands),
         }
-        return {"learn": pickle.dumps(rest, protocol=5), **sections}
+        return {"learn": pickling.dumps(rest), **sections}
 
     def _made_with(self) -> dict[str, Any]:
         """Return the parts of the definition that members and detector were made with, by key."""
@@ -343,7 +350,7 @@ class Learn:
         IncompatibleSnapshotError
             When models, champion, seed or detector are not those of now.
         """
-        rest = pickle.loads(sections["learn"])
+        rest = pickling.loads(sections["learn"], self.definition)
         made_with, now = rest["made_with"], self._made_with()
         for key in now:
             if made_with.get(key) != now[key] and not key.startswith("rules."):
@@ -352,7 +359,7 @@ class Learn:
                     "Undo the change, or begin anew in an empty snapshot folder."
                 )
         members: dict[int, Member] = {
-            int(name.removeprefix("member.")): pickle.loads(data)
+            int(name.removeprefix("member.")): pickling.loads(data, self.definition)
             for name, data in sections.items()
             if name.startswith("member.")
         }

@@ -1,5 +1,6 @@
 """The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
 
+import secrets
 from collections import deque
 from typing import Any
 
@@ -13,6 +14,7 @@ from learners.detectors import Signal, SignalKind
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
+from learners.snapshot import Keys
 from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
@@ -22,6 +24,7 @@ from stream.processing.learn import Learn
 from stream.processing.serve import NEVER, Serve
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
+THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_DELAYS = 2000
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
@@ -41,6 +44,8 @@ class Processor:
         The partition number, of all topics.
     observer
         Told of every label that met its event.
+    keys
+        That snapshots are signed with. Without any they can be restored in this process only.
 
     Attributes
     ----------
@@ -61,8 +66,14 @@ class Processor:
     ('predictions', 'default', 'events:0:0')
     """
 
-    def __init__(self, definition: Definition, partition: int = 0, observer: Observer | None = None) -> None:
-        self.definition, self.partition = definition, partition
+    def __init__(
+        self,
+        definition: Definition,
+        partition: int = 0,
+        observer: Observer | None = None,
+        keys: Keys = THIS_PROCESS,
+    ) -> None:
+        self.definition, self.partition, self._keys = definition, partition, keys
         contract = Contract(definition)
         prefix = definition.name if definition.scope == "deployment" else f"{definition.name}/p{partition}"
         self.books = Books()
@@ -313,7 +324,8 @@ class Processor:
         position = position_of(record)
         if not isinstance(control, Tick):
             time = self._time(record)
-            self._emit(outputs, record, self.learn.command(control, time, position, record.timestamp))
+            made = self.learn.command(control, time, position, record.timestamp, self.revision)
+            self._emit(outputs, record, made)
             return
         self.serve.watermark = max(self.serve.watermark, control.timestamp)
         expired = self.serve.expire()
@@ -394,17 +406,27 @@ class Processor:
                 "recent": list(self._recent),
                 **facts,
             },
+            self._keys,
         )
 
-    def restore(self, data: bytes) -> dict[str, Any]:
+    def restore(self, data: bytes, generation: int | None = None) -> dict[str, Any]:
         """Continue from a snapshot; returns the facts it was given.
+
+        Parameters
+        ----------
+        generation
+            Under which the store says it was saved.
 
         Raises
         ------
         SnapshotError
-            When it is unsound, of another definition, or of another partition.
+            When it is unsound, of another definition, partition or generation.
         """
-        header, sections = snapshots.unpack(self.definition, data)
+        header, sections = snapshots.unpack(self.definition, data, self._keys)
+        if generation is not None and header.facts.get("generation") != generation:
+            raise SnapshotError(
+                f"wrong generation: it says {header.facts.get('generation')}, the store {generation}"
+            )
         if header.facts["partition"] != self.partition:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)

@@ -144,6 +144,39 @@ class Standing(Struct, kw_only=True):
     next: dict[str, int]
 
 
+class Status(Struct, kw_only=True):
+    """A record on ``<name>.status``, one for each partition, every second.
+
+    Attributes
+    ----------
+    at
+        When it was said, milliseconds since 1970.
+    worker
+        Who holds the partition.
+    expected
+        How many partitions the deployment has.
+    standing
+        How it stands; its transitions are left out: they have a topic of their own.
+    lag
+        By topic: records not yet processed, and the age of the oldest in seconds.
+    latency, delay
+        The worker's histograms (`stream.processing.tally`), counted since it started.
+    snapshot_at, snapshot_failures
+        When the state was last durable (seconds since 1970), and attempts that failed.
+    """
+
+    at: int
+    worker: str
+    expected: int
+    standing: Standing
+    lag: dict[str, tuple[int, float]]
+    latency: list[int]
+    delay: list[int]
+    snapshot_at: float | None
+    snapshot_failures: int
+    schema: int = 1
+
+
 def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:
     """Describe everybody in the roster, with what is known of them.
 

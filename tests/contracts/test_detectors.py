@@ -1,12 +1,13 @@
 """What every detector keeps behind the monitor: it sees a rise, minds no fall, goes on after a snapshot."""
 
-import pickle
 import random
 from itertools import pairwise
 
 import pytest
 
+from learners import pickling
 from learners.detectors import BINARY, DETECTORS, Monitor
+from tests.support import definition
 
 each = pytest.mark.parametrize("name", DETECTORS)
 RUNS = {"KSWIN": 3}  # it takes a millisecond a label; the others make ten runs
@@ -67,7 +68,7 @@ def test_goes_on_after_a_snapshot(name: str) -> None:
     for cut in (1, 333, 760) if name not in RUNS else (760,):
         first = Monitor(name, {}, 1)
         head = signals(first, losses[:cut])
-        second = pickle.loads(pickle.dumps(first))
+        second = pickling.loads(pickling.dumps(first), definition())
         assert head + [cut + n for n in signals(second, losses[cut:])] == whole
 
 

@@ -14,7 +14,7 @@ from river import checks as river_checks
 from river import compose, datasets
 from river.checks import common
 
-from learners import catalogue
+from learners import catalogue, pickling
 from learners.definition import Definition, Feature, Label, Rule
 from learners.rules import build_rule
 
@@ -130,7 +130,7 @@ def test_goes_on_from_a_pickle_as_if_nothing_had_been(task, name):
     stream = examples(task, 400)
     model = build(task, name)
     played(model, task, stream[:250])
-    restored = pickle.loads(pickle.dumps(model))
+    restored = pickling.loads(pickling.dumps(model), definition(task))
 
     assert played(model, task, stream[250:]) == played(restored, task, stream[250:])
 

@@ -106,3 +106,25 @@ def test_it_survives_a_snapshot_and_json() -> None:
         member.size = None
     assert before == after
     assert msgspec.json.decode(msgspec.json.encode(after), type=Standing) == after
+
+
+def test_a_command_made_for_an_older_roster_is_rejected() -> None:
+    """Whoever looked before the roster changed is told so; whoever names the revision of now is heard."""
+    p, inputs = processor(), Inputs()
+    run(p, labelled(inputs, 4))
+    seen = p.standing().revision
+    run(p, [command(inputs, "freeze", if_revision=seen)])
+    assert p.standing().frozen
+    run(p, [command(inputs, "unfreeze", if_revision=seen)])
+    standing = p.standing()
+    assert standing.frozen
+    assert standing.transitions[-1].reason == (
+        "unfreeze was not carried out: the roster has changed meanwhile (revision 3, not 2)."
+    )
+
+
+def test_an_override_is_on_record() -> None:
+    """A promotion against the policy says so in its evidence."""
+    p, inputs = processor(), Inputs()
+    run(p, [*labelled(inputs, 4), command(inputs, "promote", target="nb", override=True)])
+    assert p.standing().transitions[-1].evidence["override"] is True
