@@ -121,8 +121,10 @@ def stages(data: list[Record]) -> dict[str, float]:
     watch.wrap(roster, "ask", "answer: ask the roster")
     watch.wrap(learn, "learn", "learn: decide, count")
     watch.wrap(learn, "_score", "score")
-    watch.wrap(learn, "_watch", "detect")
     watch.wrap(processor.watcher, "event", "watch: features, answers, labels")
+    watch.wrap(learn, "_watch_served", "detect")
+    watch.wrap(learn, "_compare", "bets")
+    watch.wrap(roster.pool, "learn", "pool")
     watch.wrap(learn, "_teach", "learn: members' bookkeeping")
     for member in roster.members:
         watch.wrap(member, "predict", f"predict: {member.slot}")

@@ -18,8 +18,7 @@ forecasters*, Operations Research 2024 (arXiv 2110.00115).
 
 import math
 
-PROOF_STAKES = (0.05, 0.1, 0.2, 0.4)
-BLOCK_STAKES = (0.1, 0.2, 0.4, 0.8)  # blocks are few: they must weigh more
+PROOF_STAKES = (0.1, 0.25, 0.7)  # the largest for late labels: their bets are few
 RISE_STAKES = (0.25, 0.5, 1.0)
 RISE_BUDGET = 10_000.0
 RISE_WINDOW = 1000
@@ -77,50 +76,68 @@ class Proof:
     so differences are averaged over blocks as long as the largest lag inside them, and only every
     second block is bet on.
 
+    Parameters
+    ----------
+    start
+        What is staked at first; `top_up` may add the rest of 1.
+    rival
+        The number of the member it is compared with.
+
+    Attributes
+    ----------
+    wealth, against
+        Evidence for the challenger, and for its rival.
+    labels, bets
+        Events compared, and bets they made: with labels at once as many, else far fewer.
+
     Examples
     --------
     >>> proof = Proof()
     >>> for _ in range(100):
-    ...     proof.add(champion_loss=1.0, challenger_loss=0.0, lag=0)
+    ...     proof.add(rival_loss=1.0, loss=0.0, lag=0)
     >>> proof.wealth > 20 and proof.against < 1
     True
     """
 
-    __slots__ = ("_count", "_for", "_lag", "_late_for", "_late_vs", "_skip", "_sum", "_vs", "labels")
+    __slots__ = (
+        "_against", "_count", "_for", "_lag", "_skip", "_sum", "against", "bets", "labels", "rival", "wealth",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self._for, self._vs = Bet(PROOF_STAKES), Bet(PROOF_STAKES)
-        self._late_for, self._late_vs = Bet(BLOCK_STAKES), Bet(BLOCK_STAKES)
+    def __init__(self, start: float = 1.0, rival: int | None = None) -> None:
+        self.rival = rival
+        self._for, self._against = [start] * len(PROOF_STAKES), [1.0] * len(PROOF_STAKES)
+        self.wealth, self.against = start, 1.0
         self._sum, self._count, self._lag, self._skip = 0.0, 0, 0, False
-        self.labels = 0
+        self.labels = self.bets = 0
 
-    @property
-    def wealth(self) -> float:
-        """Evidence for the challenger."""
-        return self._for.wealth * self._late_for.wealth
-
-    @property
-    def against(self) -> float:
-        """Evidence for the champion."""
-        return self._vs.wealth * self._late_vs.wealth
-
-    def add(self, champion_loss: float, challenger_loss: float, lag: int) -> None:
+    def add(self, rival_loss: float, loss: float, lag: int) -> None:
         """Take one event that both answered; losses in [0, 1], lag in events predicted since."""
         self.labels += 1
-        d = champion_loss - challenger_loss
+        d = rival_loss - loss
         if lag <= 0 and not self._count:
-            self._for.add(d)
-            self._vs.add(-d)
+            self.bets += 1
+            if d:
+                self._bet(d)
             return
         self._sum += d
         self._count += 1
-        self._lag = max(self._lag, lag)
+        if lag > self._lag:
+            self._lag = lag
         if self._count > self._lag:
             if not self._skip:
-                mean = self._sum / self._count
-                self._late_for.add(mean)
-                self._late_vs.add(-mean)
+                self.bets += 1
+                self._bet(self._sum / self._count)
             self._sum, self._count, self._lag, self._skip = 0.0, 0, 0, not self._skip
+
+    def _bet(self, d: float) -> None:
+        won = self._for = [m * (1.0 + s * d) for m, s in zip(self._for, PROOF_STAKES, strict=True)]
+        lost = self._against = [m * (1.0 - s * d) for m, s in zip(self._against, PROOF_STAKES, strict=True)]
+        self.wealth, self.against = sum(won) / len(won), sum(lost) / len(lost)
+
+    def top_up(self, stake: float) -> None:
+        """Stake more: evidence may start again in a new world."""
+        self._for = [m + stake for m in self._for]
+        self.wealth += stake
 
 
 class Rise:
@@ -146,25 +163,39 @@ class Rise:
 
     def __init__(self, budget: float = RISE_BUDGET) -> None:
         self.budget = float(budget)
+        self._restart()
+
+    def _restart(self) -> None:
         self.drift_detected = False
-        self._bet = Bet(RISE_STAKES, floor=1.0)
         self._n, self._mean = 0, 0.0
+        self._low = self._middle = self._high = 1.0  # wealth at each stake
 
     @property
     def estimation(self) -> float:
         """The mean loss it compares with."""
         return self._mean
 
+    @property
+    def wealth(self) -> float:
+        """The evidence so far that the loss has risen."""
+        return (self._low + self._middle + self._high) / 3.0
+
     def update(self, x: float) -> None:
         """Take one loss in [0, 1]; then read ``drift_detected``."""
         if self.drift_detected:
-            self._bet.restart()
-            self._n, self._mean, self.drift_detected = 0, 0.0, False
+            self._restart()
         self._n += 1
-        n = min(self._n, RISE_WINDOW)
+        n = self._n if self._n < RISE_WINDOW else RISE_WINDOW
         mean = self._mean
         if self._n > RISE_START:
-            d = x - mean - math.sqrt(max(mean * (1.0 - mean), 0.0) / n) - 0.5 / n
-            self._bet.add(max(-1.0, min(1.0, d)))
-            self.drift_detected = self._bet.wealth >= self.budget
+            # `Bet` with a floor of 1, written out: this runs for every member and label
+            spread = mean * (1.0 - mean)
+            d = x - mean - math.sqrt((spread if spread > 0.0 else 0.0) / n) - 0.5 / n
+            if d < -1.0:
+                d = -1.0
+            low, middle, high = self._low, self._middle, self._high
+            self._low = low = (low if low > 1.0 else 1.0) * (1.0 + RISE_STAKES[0] * d)
+            self._middle = middle = (middle if middle > 1.0 else 1.0) * (1.0 + RISE_STAKES[1] * d)
+            self._high = high = (high if high > 1.0 else 1.0) * (1.0 + RISE_STAKES[2] * d)
+            self.drift_detected = (low + middle + high) / 3.0 >= self.budget
         self._mean = mean + (x - mean) / n

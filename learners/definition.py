@@ -26,6 +26,7 @@ OnDrift = Literal["challenge", "retrain", "fallback", "tell"]
 Loss = Literal["zero_one", "balanced", "log", "cost"]
 ClassName = str | bool | int
 
+BLEND = "blend"  # the slot of the pool of all models and rules
 NUMBER_LIMIT = 1e12  # a number feature with no declared range: what is larger breaks the contract
 TEXT_LIMIT = 4096  # characters in a category or text value
 
@@ -150,13 +151,14 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     detector
         ``bet`` (Meander's own e-detector), or one of River's by name: ``ADWIN``, ``DDM``, ``EDDM``,
-        ``HDDMA``, ``HDDMW``, ``KSWIN``, ``PageHinkley``. It watches the loss of the served answer;
-        only a rise is a signal.
+        ``HDDMA``, ``HDDMW``, ``KSWIN``, ``PageHinkley``. One watches the loss of the served answer,
+        and one that of each model in the pool; only a rise is a signal.
     parameters
         Keyword arguments of the detector.
     on_drift
-        ``challenge``: start a fresh challenger in shadow, which takes over once it has proved better.
-        ``retrain``: the same with another name, kept for policies that tell the two apart.
+        ``challenge``: start a fresh version of the model in shadow; once it has proved better than the model
+        it stands beside it in the pool (where one model serves, it takes that model's place).
+        ``retrain``: the same, but it always takes the model's place.
         ``fallback``: rules answer until the model has proved better than they.
         ``tell``: record the signal, do nothing.
     cooldown
@@ -166,7 +168,10 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_labels
         Labels that both must have been scored on before a challenger may be promoted.
     patience
-        Labels after which a started challenger that has proved nothing is dropped.
+        Labels after which a started challenger that has proved nothing is dropped (where labels are late:
+        and 200 bets).
+    probation
+        Whether a started challenger earns weight in the pool at once, rather than once it has proved better.
     """
 
     detector: str = "bet"
@@ -174,8 +179,9 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on_drift: OnDrift = "challenge"
     cooldown: int = 100
     alpha: float = 0.05
-    min_labels: int = 100
+    min_labels: int = 200
     patience: int = 2000
+    probation: bool = False
 
 
 class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +199,9 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed
         Passed to every recipe that takes a seed.
     champion
-        The slot that serves first. Default: the first of ``models``.
+        Who serves first: a slot of ``models``, or ``blend``, the pool of all of them at the weights they
+        have earned. Default: the model where there is but one (and, for regression, no rule is declared),
+        else ``blend``.
     warm_up
         Rules answer until each declared class was seen or this many labels came.
     loss
@@ -349,7 +357,9 @@ def _with_defaults(definition: Definition) -> Definition:
         last = Rule(recipe="mean" if definition.task == "regression" else "class_frequencies")
         changes["rules"] = {**definition.rules, "prior": last}
     if definition.champion is None:
-        changes["champion"] = next(iter(changes.get("models", definition.models)))
+        slots = list(changes.get("models", definition.models))
+        with_rules = definition.task == "regression" and bool(definition.rules)
+        changes["champion"] = BLEND if len(slots) > 1 or with_rules else slots[0]
     if definition.loss is None and definition.task != "regression":
         changes["loss"] = "cost" if definition.cost else "zero_one"
     return msgspec.structs.replace(definition, **changes)
@@ -369,14 +379,16 @@ def _check(d: Definition) -> None:
                 raise DefinitionError(
                     f"{section}.{slot}", "is no slot name", "Use a-z, 0-9, _ and -, at most 63 of them"
                 )
-            if slot.endswith("-next"):
+            if slot.endswith(("-next", "-new")) or slot == BLEND:
                 raise DefinitionError(
                     f"{section}.{slot}",
-                    "is how the fresh version of a model is called",
-                    "Do not end in -next",
+                    "is how the blend, or the fresh version of a model, is called",
+                    "Do not end in -next or -new, and do not use blend",
                 )
-    if d.champion not in d.models:
-        raise DefinitionError("champion", f"{d.champion!r} is no model", f"One of: {', '.join(d.models)}")
+    if d.champion not in (*d.models, BLEND):
+        raise DefinitionError(
+            "champion", f"{d.champion!r} is no model", f"One of: {', '.join((BLEND, *d.models))}"
+        )
     both = sorted(set(d.models) & set(d.rules))
     if both:
         raise DefinitionError(f"rules.{both[0]}", "is also the name of a model", "Rename one of them")

@@ -120,6 +120,8 @@ class Monitor:
         The detector, see `build_detector`.
     cooldown
         Labels.
+    member
+        The slot whose loss it is; None: what is served.
 
     Examples
     --------
@@ -130,8 +132,15 @@ class Monitor:
     (1, True)
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, Any], seed: int, cooldown: int = 100) -> None:
-        self.name, self.cooldown = name, cooldown
+    def __init__(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        seed: int,
+        cooldown: int = 100,
+        member: str | None = None,
+    ) -> None:
+        self.name, self.cooldown, self.member = name, cooldown, member
         self._make = (name, dict(parameters), seed)
         self._binary = name in BINARY
         self._wait = 0
@@ -156,7 +165,7 @@ class Monitor:
             return None
         if self._wait or self._after <= self._before:
             return None
-        signal = Signal(self.name, self._before, self._after, n)
+        signal = Signal(self.name, self._before, self._after, n, member=self.member)
         self._wait = self.cooldown
         self.restart()
         return signal

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     SIGNAL_ENDED = "signal_ended"  # what a latched signal told of is over: labels came back
     CHALLENGED = "challenged"  # a challenger was started in shadow
     RETRAINED = "retrained"  # the same, by the policy or command `retrain`
+    ADMITTED = "admitted"  # a challenger proved better than its parent: it joins the pool, or takes its place
     PROMOTED = "promoted"  # another version became champion
     DROPPED = "dropped"  # a version left the roster
     FELL_BACK = "fell_back"  # from here on only rules answer

@@ -39,6 +39,8 @@ class Recipe:
         Names and defaults.
     baseline
         Whether it may stand under ``[rules]``.
+    renews
+        Whether it replaces its own parts when the world changes: drift starts no challenger of it.
     cost
         Measured: microseconds for one predict and learn on 8 numbers, one core. Empty where nobody measured.
     """
@@ -50,6 +52,7 @@ class Recipe:
     parameters: Mapping[str, Any]
     baseline: bool = False
     cost: str = ""
+    renews: bool = False
 
 
 RECIPES: dict[str, Recipe] = {}
@@ -57,7 +60,9 @@ RECIPES: dict[str, Recipe] = {}
 Builder = Callable[..., base.Estimator]
 
 
-def _recipe(*tasks: Task, cost: str = "", baseline: bool = False) -> Callable[[Builder], Builder]:
+def _recipe(
+    *tasks: Task, cost: str = "", baseline: bool = False, renews: bool = False
+) -> Callable[[Builder], Builder]:
     """Enter a builder into the catalogue under its own name."""
 
     def enter(builder: Builder) -> Builder:
@@ -68,7 +73,7 @@ def _recipe(*tasks: Task, cost: str = "", baseline: bool = False) -> Callable[[B
         }
         description = (builder.__doc__ or "").strip().splitlines()[0]
         name = builder.__name__
-        RECIPES[name] = Recipe(name, tasks, description, builder, parameters, baseline, cost)
+        RECIPES[name] = Recipe(name, tasks, description, builder, parameters, baseline, cost, renews)
         return builder
 
     return enter
@@ -186,7 +191,7 @@ class _AdaptiveTree(tree.HoeffdingAdaptiveTreeClassifier):
         self._in_order = _InOrder(dict.fromkeys(values))
 
 
-@_recipe(*CLASSES)
+@_recipe(*CLASSES, renews=True)
 def hoeffding_adaptive_tree(
     d: Definition,
     *,
@@ -207,7 +212,7 @@ def hoeffding_adaptive_tree(
     return features.prepare(d, model, "tree")
 
 
-@_recipe(*CLASSES)
+@_recipe(*CLASSES, renews=True)
 def adaptive_random_forest(
     d: Definition, *, n_models: int = 10, grace_period: int = 50, delta: float = 0.01
 ) -> base.Estimator:
@@ -325,7 +330,7 @@ def hoeffding_tree_regressor(
     return features.prepare(d, model, "tree")
 
 
-@_recipe("regression")
+@_recipe("regression", renews=True)
 def hoeffding_adaptive_tree_regressor(
     d: Definition,
     *,
@@ -347,7 +352,7 @@ def hoeffding_adaptive_tree_regressor(
     return features.prepare(d, model, "tree")
 
 
-@_recipe("regression")
+@_recipe("regression", renews=True)
 def adaptive_random_forest_regressor(
     d: Definition,
     *,

@@ -1,4 +1,4 @@
-"""Who is who: the champion, challengers in shadow, rules, and the previous champion."""
+"""Who is who: the pool's members and its blend, challengers in shadow, rules, and who of them answers."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -8,11 +8,16 @@ from typing import Any
 from msgspec import Struct
 
 from learners import catalogue, rules
-from learners.definition import Definition
+from learners.definition import BLEND, Definition, Model
+from learners.detectors import Monitor
 from learners.direct import learner, predictor
 from learners.errors import MeanderError
+from learners.pool import Seat, make_pool
 from learners.scores import Score
 from learners.tasks import Task
+
+BLEND_NUMBER = 0  # in panels; as a version it has another number, see `Roster.rearrange`
+SHADOW, ADMITTED = "-next", "-new"  # ends of the slots of fresh versions: unproven, and beside their parent
 
 
 class Mode(StrEnum):
@@ -23,37 +28,73 @@ class Mode(StrEnum):
     FALLBACK = "fallback"  # rules, until the champion has proved better
 
 
+class Cause(StrEnum):
+    """Why rules answer; each ends by the opposite evidence."""
+
+    WEIGHTS = "weights"  # most of the pool's weight is theirs
+    PROOF = "proof"  # they proved better than the champion
+    POLICY = "policy"
+    FAILURE = "failure"  # the champion broke
+    HAND = "hand"  # until `resume`
+
+
 class Member:
-    """One version of a model, or a rule.
+    """One version of a model, a rule, or the blend of the pool.
 
     Attributes
     ----------
     number
-        Version number, from 1; rules have negative numbers in declared order.
+        Version number, from 1; rules have negative numbers in declared order, the blend has 0.
+    version
+        The number in the version's name: the same, but for the blend, whose version changes with the pool.
     slot
         Its place in the roster.
     estimator
-        A River classifier or regressor.
+        A River classifier or regressor; None for the blend.
+    model
+        Its table in the definition, or the policy's for an update; None for rules and the blend.
+    origin
+        The declared slot it descends from.
     parent
         The number of the version it was started to replace.
     started
-        Whether the policy or an operator started it (it is dropped again if it proves nothing).
+        Whether it is in shadow since the policy or an operator started it (it is dropped again if it
+        proves nothing). Once admitted it is not.
+    replaces
+        Whether it takes its parent's place when admitted, or stands beside it.
     learned
         Examples it has learned.
+    monitor
+        Watches its loss, where it is in the pool.
+    idle
+        Labels since its weight was last worth anything; for admitted ones.
     predict, learn
         What asks and what teaches the estimator; see `bind`.
     """
 
     __slots__ = (
-        "estimator", "learn", "learned", "learns", "number", "parent", "predict", "score", "slot", "started",
+        "estimator", "idle", "learn", "learned", "learns", "model", "monitor", "number", "origin", "parent",
+        "predict", "replaces", "score", "slot", "started", "version",
     )  # fmt: skip
 
-    def __init__(self, number: int, slot: str, estimator: Any, *, parent: int | None = None) -> None:
-        self.number, self.slot, self.estimator, self.parent = number, slot, estimator, parent
-        self.started = parent is not None
-        self.learned = 0
-        self.learns = not isinstance(estimator, rules.DeclaredRule)
+    def __init__(
+        self,
+        number: int,
+        slot: str,
+        estimator: Any,
+        *,
+        model: Model | None = None,
+        origin: str | None = None,
+        parent: int | None = None,
+    ) -> None:
+        self.number = self.version = number
+        self.slot, self.estimator, self.parent = slot, estimator, parent
+        self.model, self.origin = model, slot if origin is None else origin
+        self.started, self.replaces = parent is not None, False
+        self.learned = self.idle = 0
+        self.learns = estimator is not None and not isinstance(estimator, rules.DeclaredRule)
         self.score = Score()
+        self.monitor: Monitor | None = None
 
     def bind(self, method: str) -> None:
         """Find the shortest way to the estimator's predictions (of this method) and learning."""
@@ -72,6 +113,16 @@ class Member:
         """Whether it is a rule rather than a model."""
         return self.number < 0
 
+    @property
+    def is_blend(self) -> bool:
+        """Whether it is the pool itself."""
+        return self.number == BLEND_NUMBER
+
+    @property
+    def is_child(self) -> bool:
+        """Whether it was started after another, rather than declared."""
+        return self.slot != self.origin
+
 
 class Asked(Struct, gc=False):
     """The answers of one event; see `stream.messages.Example` for the fields."""
@@ -84,7 +135,7 @@ class Asked(Struct, gc=False):
 
 
 class Roster:
-    """The members of one Processor, and who of them answers.
+    """The members of one Processor, their pool, and who of them answers.
 
     Parameters
     ----------
@@ -97,8 +148,22 @@ class Roster:
 
     Attributes
     ----------
+    champion
+        Who answers: the blend, or one model.
+    models
+        In the pool: the declared ones, and those admitted.
+    shadows
+        Started and not yet admitted.
+    blend
+        The pool as a member. It takes part where it is or was champion, and where two models are in the pool.
     members, panel
         The champion first, then challengers, then rules; and their numbers.
+    rivals
+        For each challenger, the index in ``members`` of whom it must prove better than.
+    admitted
+        Index and member of those admitted beside their parents.
+    challengers
+        Everybody who might become champion: blend, models and shadows without the champion.
     learners
         Those of the members that learn.
     served_by
@@ -108,12 +173,16 @@ class Roster:
     def __init__(self, definition: Definition, task: Task, prefix: str) -> None:
         self.definition, self.task, self.prefix = definition, task, prefix
         self.mode = Mode.WARM_UP if definition.warm_up else Mode.CHAMPION
-        self.held = False  # in fallback by hand, until `resume`
+        self.cause: Cause | None = None  # of the fallback
         self.frozen = False
         self.newest = 0
-        models = [self._born(slot) for slot in definition.models]
-        self.champion = next(m for m in models if m.slot == definition.champion)
-        self.challengers = [m for m in models if m is not self.champion]
+        self.pool = make_pool(task)
+        self.blend = Member(BLEND_NUMBER, BLEND, None)
+        self.composition: tuple[int, ...] = ()  # the models that the blend's version stands for
+        self.models = [self._born(slot, model) for slot, model in definition.models.items()]
+        self.shadows: list[Member] = []
+        named = next((m for m in self.models if m.slot == definition.champion), self.blend)
+        self.champion = named
         self.previous: Member | None = None
         self.rules = [
             Member(-i, name, rules.build_rule(name, rule, definition))
@@ -131,33 +200,80 @@ class Roster:
         self._mode = mode
         self.champion_serves = mode is Mode.CHAMPION  # asked several times for each event
 
+    @property
+    def held(self) -> bool:
+        """Whether rules answer until a person says `resume`."""
+        return self.cause is Cause.HAND
+
     def rearrange(self) -> None:
         """Recompute what depends on who is in the roster; call it after any change of members."""
-        self.members = (self.champion, *self.challengers, *self.rules)
-        for member in self.members:
-            member.bind(self.task.method)
+        champion, blend = self.champion, self.blend
+        self.blends = blend in (champion, self.previous) or len(self.models) > 1
+        others = [m for m in self.models if m is not champion]
+        if self.blends and champion is not blend:
+            others.append(blend)
+        self.challengers = others + self.shadows
+        self.members = (champion, *self.challengers, *self.rules)
         self.panel = tuple(m.number for m in self.members)
         self.by_number = {m.number: m for m in self.members}
         self.learners = tuple(m for m in self.members if m.learns)
         self.first_rule = 1 + len(self.challengers)
+        # whom each challenger must beat: its parent while it is in shadow, else the champion
+        self.rivals = tuple(self._rival(m) for m in self.challengers)
+        self.admitted = tuple((i, m) for i, m in enumerate(self.members) if m.is_child and not m.started)
+        self.blend_at = self.panel.index(BLEND_NUMBER) if self.blends else -1
         servers = [f"rule:{m.slot}" if m.is_rule else f"champion:{m.slot}" for m in self.members]
         self.served_by = (*servers, "default")
-        self._predictors = tuple(m.predict for m in self.members)
+        self._bind()
+        free = self.definition.drift.probation
+        self.pool.arrange([Seat(m.number, m.is_blend or (m.started and not free)) for m in self.members])
+        composition = tuple(m.number for m in self.models)
+        if self.blends and composition != self.composition:
+            self.composition = composition
+            self.newest += 1
+            blend.version = self.newest
 
-    def _born(self, slot: str, source: str | None = None, parent: int | None = None) -> Member:
-        model = self.definition.models[source or slot]
+    def _rival(self, member: Member) -> int:
+        if not member.started:
+            return 0
+        return next((i for i, m in enumerate(self.members) if m.number == member.parent), 0)
+
+    def _bind(self) -> None:
+        silent: Any = {} if self.task.method == "predict_proba_one" else None
+        for member in self.members:
+            if member.is_blend:
+                member.predict = lambda _: silent  # it answers last, from the others' answers
+            else:
+                member.bind(self.task.method)
+        self._predictors = tuple(m.predict for m in self.members)
+        drift = self.definition.drift
+        for member in self.models:
+            if member is self.champion:
+                member.monitor = None  # what is served is watched already
+            elif member.monitor is None:
+                member.monitor = Monitor(
+                    drift.detector, drift.parameters, self.definition.seed, drift.cooldown, member.slot
+                )
+
+    def _born(self, slot: str, model: Model, origin: str | None = None, parent: int | None = None) -> Member:
         self.newest += 1
         estimator = catalogue.build(model.recipe, self.definition, model.parameters)
-        return Member(self.newest, slot, estimator, parent=parent)
+        return Member(self.newest, slot, estimator, model=model, origin=origin, parent=parent)
 
     def name(self, member: Member) -> str:
         """Return a version's name: ``fraud/v7@123400`` (number, then examples learned)."""
-        return f"{self.prefix}/v{member.number}@{member.learned}"
+        return f"{self.prefix}/v{member.version}@{member.learned}"
+
+    def shares(self) -> dict[int, float]:
+        """Return each member's share of the pool's weight, by number."""
+        total = sum(self.pool.weights) or 1.0
+        return {n: w / total for n, w in zip(self.panel, self.pool.weights, strict=True)}
 
     def ask(self, x: dict[str, Any], sent: dict[str, Any] | None = None) -> Asked:
         """Ask every member, and choose who is served: the champion, else the first rule that answers.
 
-        Where repairs have changed the features, declared rules judge them as they were ``sent``.
+        Where the champion is one model and silent, the blend answers before any rule. Where repairs have
+        changed the features, declared rules judge them as they were ``sent``.
         """
         answers: list[Any] = []
         broken: tuple[tuple[Member, str], ...] = ()
@@ -171,7 +287,9 @@ class Roster:
             except Exception as error:  # noqa: BLE001  whatever a member raises, the event is answered
                 broken += ((self.members[len(answers)], f"{type(error).__name__}: {error}"),)
                 answers.append(None)
-        served = 0 if self.champion_serves and answers[0] is not None else self._rule(answers)
+        if self.blends and answers[: self.first_rule].count(None) < self.first_rule:
+            answers[self.blend_at] = self.pool.mix(answers)
+        served = 0 if self.champion_serves and answers[0] is not None else self._stand_in(answers)
         answer = answers[served] if served >= 0 else None
         return Asked(self.panel, tuple(answers), served, answer, broken)
 
@@ -187,39 +305,68 @@ class Roster:
                 return Asked(self.panel, silent, index, answer, ())
         return Asked(self.panel, silent, -1, None, ())
 
-    def _rule(self, answers: list[Any]) -> int:
+    def _stand_in(self, answers: list[Any]) -> int:
+        if self.champion_serves and self.blend_at > 0 and answers[self.blend_at] is not None:
+            return self.blend_at
         for index in range(self.first_rule, len(answers)):
             if answers[index] is not None:
                 return index
         return -1
 
-    def start_challenger(self, slot: str | None = None) -> Member:
-        """Start a fresh version of a slot's recipe (the champion's by default) in shadow."""
-        source = slot or self.champion.slot
+    def start_challenger(
+        self, slot: str | None = None, model: Model | None = None, replaces: bool = False
+    ) -> Member:
+        """Start a fresh version in shadow.
+
+        Parameters
+        ----------
+        slot
+            Of which declared slot; by default the champion's, or for the blend the first model's.
+        model
+            Another recipe than the slot's.
+        replaces
+            Take the parent's place once admitted, instead of one beside it.
+        """
+        source = slot or (self.models[0] if self.champion.is_blend else self.champion).origin
         parent = self._in_slot(source) or self.champion  # the slot's own member may have been dropped
-        challenger = self._born(f"{source}-next", source, parent.number)
-        self.challengers.append(challenger)
+        recipe = (
+            model or (parent.model if parent.origin == source else None) or self.definition.models[source]
+        )
+        shadow = self._born(f"{source}{SHADOW}", recipe, source, parent.number)
+        shadow.replaces = replaces
+        self.shadows.append(shadow)
         self.rearrange()
-        return challenger
+        return shadow
 
     def challenger_of(self, slot: str) -> Member | None:
         """Return the started challenger of a slot, if there is one."""
-        return self._find(lambda m: m.started and m.slot == f"{slot}-next")
+        return next((m for m in self.shadows if m.origin == slot), None)
+
+    def admit(self, member: Member) -> Member | None:
+        """Let a challenger in shadow into the pool; returns the one whose place it takes, if any."""
+        self.shadows.remove(member)
+        member.started = False
+        slot = member.origin if member.replaces else f"{member.origin}{ADMITTED}"
+        replaced = self._in_slot(slot)
+        self._take_slot(member, slot, replaced)
+        self.rearrange()
+        return replaced
+
+    def _take_slot(self, member: Member, slot: str, replaced: Member | None) -> None:
+        member.slot = slot
+        if replaced is None:
+            self.models.append(member)
+        else:
+            self.models[self.models.index(replaced)] = member
+            self.pool.inherit(replaced.number, member.number)
 
     def promote(self, member: Member) -> None:
-        """Make a challenger the champion. A started one takes over its parent's slot."""
+        """Make a challenger the champion. One in shadow takes over its parent's slot."""
         old = self.champion
-        self.challengers.remove(member)
         if member.started:
-            slot = member.slot.removesuffix("-next")
-            replaced = self._in_slot(slot)
-            member.slot, member.started = slot, False
-            if replaced is not old:
-                self.challengers.append(old)
-                if replaced is not None:
-                    self.challengers.remove(replaced)
-        else:
-            self.challengers.append(old)
+            self.shadows.remove(member)
+            member.started = False
+            self._take_slot(member, member.origin, self._in_slot(member.origin))
         self.previous, self.champion = old, member
         self.rearrange()
 
@@ -231,19 +378,25 @@ class Roster:
         MeanderError
             When there is none.
         """
-        if self.previous is None:
-            raise MeanderError("there is no previous champion to roll back to")
         back = self.previous
-        self.challengers = [m for m in self.challengers if m is not back and m.slot != back.slot]
-        if self.champion.slot != back.slot:
-            self.challengers.append(self.champion)
+        if back is None:
+            raise MeanderError("there is no previous champion to roll back to")
+        if not back.is_blend and back not in self.models:
+            self._take_slot(back, back.slot, self._in_slot(back.slot))
         self.previous, self.champion = self.champion, back
         self.rearrange()
         return back
 
+    def check_drop(self, member: Member) -> None:
+        """Raise `MeanderError` where a challenger cannot be dropped: the blend, or the last model."""
+        if member.is_blend:
+            raise MeanderError("the blend is made of the models: drop one of those")
+        if not member.started and len(self.models) == 1:
+            raise MeanderError(f"{member.slot} is the last model")
+
     def drop(self, member: Member) -> None:
-        """Remove a challenger."""
-        self.challengers.remove(member)
+        """Remove a challenger, see `check_drop`."""
+        (self.shadows if member.started else self.models).remove(member)
         self.rearrange()
 
     def renew(self, member: Member) -> Member:
@@ -253,12 +406,16 @@ class Roster:
             fresh = Member(member.number, member.slot, rules.build_rule(member.slot, rule, self.definition))
             self.rules[self.rules.index(member)] = fresh
         else:
-            fresh = self._born(member.slot, member.slot.removesuffix("-next"), member.parent)
+            model = member.model or self.definition.models[member.origin]
+            fresh = self._born(member.slot, model, member.origin, member.parent)
+            fresh.started, fresh.replaces = member.started, member.replaces
+            group = self.shadows if member in self.shadows else self.models
+            group[group.index(member)] = fresh
+            for shadow in self.shadows:
+                if shadow.parent == member.number:
+                    shadow.parent = fresh.number
             if member is self.champion:
-                fresh.started, self.champion = False, fresh
-            else:
-                fresh.started = member.started
-                self.challengers[self.challengers.index(member)] = fresh
+                self.champion = fresh
         self.rearrange()
         return fresh
 
@@ -270,9 +427,9 @@ class Roster:
         MeanderError
             When no challenger has that name.
         """
-        found = self._find(lambda m: target in (m.slot, f"v{m.number}", self.name(m)))
+        found = self._find(lambda m: target in (m.slot, f"v{m.version}", self.name(m)))
         if found is None:
-            known = ", ".join(f"{m.slot} (v{m.number})" for m in self.challengers) or "none"
+            known = ", ".join(f"{m.slot} (v{m.version})" for m in self.challengers) or "none"
             raise MeanderError(f"no challenger is called {target!r}; there are: {known}")
         return found
 

@@ -10,13 +10,14 @@ from learners.definition import Definition
 from learners.detectors import Signal
 from learners.errors import IncompatibleSnapshotError, MeanderError
 from learners.lineage import Kind, Transition
-from learners.policy import Decision, Evidence, decide
-from learners.roster import Asked, Member, Mode, Roster
+from learners.policy import IDLE, RULES_LEAD, TAKE_OVER, WORTHLESS, Decision, Evidence, decide
+from learners.roster import Asked, Cause, Member, Mode, Roster
 from learners.scores import Score
 from learners.tasks import make_task
 from stream.messages import Command, Example
 
 REMEMBERED_COMMANDS = 1000
+NOBODY = -(10**9)  # the number of a rule that was not there when a snapshot was taken
 
 
 class Learn:
@@ -38,6 +39,7 @@ class Learn:
         self.task = make_task(contract)
         self.roster = Roster(definition, self.task, prefix)
         self.evidence = Evidence(definition)
+        self._numbers = definition.task == "regression"
         self.served = Score()  # of the answers that really went out; those of the default are not scored
         self.commands: dict[str, None] = {}
 
@@ -83,21 +85,26 @@ class Learn:
             Event time and input of any transition.
         """
         roster, evidence, label = self.roster, self.evidence, example.label
-        losses = self._score(example, label)
+        answers = self._aligned(example)
+        losses, signals = self._score(example, answers, label)
         self._score_served(example, label, losses)
-        signal = self._watch(example, losses)
-        if losses[0] is not None:
-            if roster.challengers:
-                self._compare_challengers(losses, losses[0], lag)
-            if not roster.champion_serves and roster.mode is Mode.FALLBACK:
-                self._compare_rules(losses, losses[0])
+        self._watch_served(example, losses, signals)
+        self._compare(losses, lag)
         self.task.observe(label)
         evidence.observe(label)
-        failed = [] if roster.frozen else self._teach(example.features, label)
-        transitions = [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
-        if signal is None and not roster.challengers and roster.champion_serves:
+        transitions: list[Transition] = []
+        if not roster.frozen:
+            roster.pool.learn(answers, label, lag)
+            for member, error in self._teach(example.features, label):
+                transitions += self.fail(member, error, timestamp, position)
+        if not (
+            signals or evidence.ripe or not roster.champion_serves or roster.pool.rules_share > RULES_LEAD
+        ):
             return transitions  # nothing that could call for a decision
-        decisions = decide(self.definition, roster, evidence, signal)
+        evidence.ripe = False
+        if signals:
+            evidence.signalled()
+        decisions = decide(self.definition, roster, evidence, signals)
         return transitions + [self._carry_out(d, timestamp, position) for d in decisions]
 
     def fail(self, member: Member, error: str, timestamp: int, position: str) -> list[Transition]:
@@ -126,7 +133,8 @@ class Learn:
         if was_champion:
             self.evidence.new_reign()  # what was proved, was proved of the one that failed
         if was_champion and roster.mode is Mode.CHAMPION:
-            decision = Decision(Kind.FELL_BACK, None, "The champion failed: only rules answer from here on.")
+            reason = "The champion failed: only rules answer from here on."
+            decision = Decision(Kind.FELL_BACK, None, reason, cause=Cause.FAILURE)
             transitions.append(self._carry_out(decision, timestamp, position))
         return transitions
 
@@ -162,26 +170,35 @@ class Learn:
             transition.evidence = {**transition.evidence, "override": True}
         return [transition]
 
-    def _score(self, example: Example, label: Any) -> list[float | None]:
-        """Score the answers; returns the loss of each member of now, None where it had not answered."""
-        roster, answers, loss_of = self.roster, example.answers, self.task.loss
-        if example.panel != roster.panel:  # the roster has changed since the event
-            answered = dict(zip(example.panel, answers, strict=True))
-            answers = tuple(answered.get(number) for number in roster.panel)
-            asked = [number in answered for number in roster.panel]
-        else:
-            asked = None
+    def _aligned(self, example: Example) -> tuple[Any, ...]:
+        """Return the answers in the order of the members of now; None where one was not asked."""
+        if example.panel == self.roster.panel:
+            return example.answers
+        answered = dict(zip(example.panel, example.answers, strict=True))
+        return tuple(answered.get(number) for number in self.roster.panel)
+
+    def _score(
+        self, example: Example, answers: tuple[Any, ...], label: Any
+    ) -> tuple[list[float | None], list[Signal]]:
+        """Score and watch every member; returns losses, None where it had not answered, and signals."""
+        loss_of = self.task.loss
         losses: list[float | None] = []
-        for member, answer in zip(roster.members, answers, strict=True):
-            if answer is not None:
-                loss = loss_of(answer, label)
-                member.score.add(loss)
-                losses.append(loss)
-            else:
-                if asked is None or asked[len(losses)]:
-                    member.score.silent += 1
+        signals: list[Signal] = []
+        for member, answer in zip(self.roster.members, answers, strict=True):
+            if answer is None:
                 losses.append(None)
-        return losses
+                if member.number in example.panel:
+                    member.score.silent += 1
+                continue
+            loss = loss_of(answer, label)
+            losses.append(loss)
+            member.score.add(loss)
+            monitor = member.monitor
+            if monitor is not None:
+                signal = monitor.update(loss)
+                if signal is not None:
+                    signals.append(signal)
+        return losses, signals
 
     def _score_served(self, example: Example, label: Any, losses: list[float | None]) -> None:
         if example.served < 0:
@@ -189,33 +206,52 @@ class Learn:
         loss = losses[example.served] if example.panel == self.roster.panel else None
         self.served.add(self.task.loss(example.answer, label) if loss is None else loss)
 
-    def _watch(self, example: Example, losses: list[float | None]) -> Signal | None:
+    def _watch_served(self, example: Example, losses: list[float | None], signals: list[Signal]) -> None:
         """Feed the monitor what was served, if it is still that kind of answer that is served now."""
         if example.served < 0:
-            return None
+            return
         roster, number = self.roster, example.panel[example.served]
         if number == roster.champion.number and roster.champion_serves:
             loss = losses[0]
         elif number < 0 and roster.mode is Mode.FALLBACK and number in roster.by_number:
             loss = losses[roster.panel.index(number)]
         else:
-            return None
-        return None if loss is None else self.evidence.monitor.update(loss)
+            return
+        signal = None if loss is None else self.evidence.monitor.update(loss)
+        if signal is not None:
+            signals.append(signal)
 
-    def _compare_challengers(self, losses: list[float | None], champion: float, lag: int) -> None:
-        for member, loss in zip(self.roster.challengers, losses[1:], strict=False):
-            if loss is not None:
-                self.evidence.compare(member, champion, loss, lag)
+    def _compare(self, losses: list[float | None], lag: int) -> None:
+        """Let every challenger bet against its rival, and the champion and the rules against each other."""
+        roster, evidence, champion = self.roster, self.evidence, losses[0]
+        members = roster.members
+        for index, at in enumerate(roster.rivals, 1):
+            loss, rival = losses[index], losses[at]
+            if loss is not None and rival is not None:
+                evidence.compare(members[index], members[at], at == 0, rival, loss, lag)
+        if roster.admitted:
+            self._count_idle()
+        if champion is not None and (self._numbers or roster.mode is Mode.FALLBACK):
+            # compared with the rule that would have answered: the first that did
+            rule = next((loss for loss in losses[roster.first_rule :] if loss is not None), champion)
+            if roster.mode is Mode.FALLBACK:
+                evidence.give_back.add(rule - champion)
+            elif roster.mode is Mode.CHAMPION:
+                evidence.take_over.add(champion - rule)
+                evidence.ripe = evidence.ripe or evidence.take_over.wealth >= TAKE_OVER
 
-    def _compare_rules(self, losses: list[float | None], champion: float) -> None:
-        """Compare with the rule that would have answered: the first that did."""
-        for loss in losses[self.roster.first_rule :]:
-            if loss is not None:
-                self.evidence.give_back.add(loss - champion)
-                return
+    def _count_idle(self) -> None:
+        weights = self.roster.pool.weights
+        least = WORTHLESS * sum(weights)
+        for index, member in self.roster.admitted:
+            member.idle = member.idle + 1 if weights[index] <= least else 0
+            if member.idle >= IDLE:
+                self.evidence.ripe = True
 
     def _teach(self, x: dict[str, Any], label: Any) -> list[tuple[Member, str]]:
         failed = []
+        if self.roster.blends:
+            self.roster.blend.learned += 1
         for member in self.roster.learners:
             try:
                 member.learn(x, label)
@@ -230,22 +266,24 @@ class Learn:
         match action:
             case "promote" | "drop":
                 member = roster.find_challenger(command.target)
+                if action == "drop":
+                    roster.check_drop(member)
                 return Decision(Kind.PROMOTED if action == "promote" else Kind.DROPPED, member.number, reason)
             case "rollback":
                 if roster.previous is None:
                     raise MeanderError("there is no previous champion to roll back to")
                 return Decision(Kind.ROLLED_BACK, roster.previous.number, reason)
             case "retrain":
-                slot = command.target or roster.champion.slot
+                slot = command.target or roster.champion.origin
                 if slot not in self.definition.models:
                     raise MeanderError(
                         f"no model is called {slot!r}; there are: {', '.join(self.definition.models)}"
                     )
                 if roster.challenger_of(slot) is not None:
                     raise MeanderError(f"{slot} has a started challenger already")
-                return Decision(Kind.RETRAINED, None, reason, {"slot": slot})
+                return Decision(Kind.RETRAINED, None, reason, slot=slot)
             case "fallback":
-                return Decision(Kind.FELL_BACK, None, reason, {"held": True})
+                return Decision(Kind.FELL_BACK, None, reason, cause=Cause.HAND)
             case "resume":
                 if roster.mode is not Mode.FALLBACK:
                     raise MeanderError("the champion answers already")
@@ -269,14 +307,21 @@ class Learn:
     def _carry_out(self, decision: Decision, timestamp: int, position: str) -> Transition:
         """Change the roster as decided, and record it."""
         roster, evidence = self.roster, self.evidence
-        member = roster.by_number.get(decision.number) if decision.number else None
+        member = None if decision.number is None else roster.by_number.get(decision.number)
         slot = roster.champion.slot
         before: str | None = roster.name(roster.champion)
         after: str | None = None
         match decision.kind:
             case Kind.CHALLENGED | Kind.RETRAINED:
-                started = roster.start_challenger(decision.evidence.get("slot"))
+                started = roster.start_challenger(decision.slot, replaces=decision.kind is Kind.RETRAINED)
                 slot, after = started.slot, roster.name(started)
+            case Kind.ADMITTED if member is not None:
+                replaced = roster.admit(member)
+                slot, after = member.slot, roster.name(member)
+                before = None if replaced is None else roster.name(replaced)
+                evidence.forget(member.number)
+                if replaced is not None:
+                    evidence.forget(replaced.number)
             case Kind.PROMOTED if member is not None:
                 slot, after = member.slot, roster.name(member)
                 roster.promote(member)
@@ -290,10 +335,10 @@ class Learn:
                 roster.drop(member)
                 evidence.forget(member.number)
             case Kind.FELL_BACK:
-                roster.mode, roster.held = Mode.FALLBACK, bool(decision.evidence.get("held"))
+                roster.mode, roster.cause = Mode.FALLBACK, decision.cause
                 evidence.new_server()
             case Kind.RESUMED | Kind.WARMED_UP:
-                roster.mode, roster.held = Mode.CHAMPION, False
+                roster.mode, roster.cause = Mode.CHAMPION, None
                 before, after = None, before
                 evidence.new_server()
             case Kind.FROZEN | Kind.UNFROZEN:
@@ -316,12 +361,16 @@ class Learn:
         sections = {f"member.{m.number}": pickling.dumps(m) for m in (*roster.members, *cold) if m.learns}
         rest = {
             "made_with": self._made_with(),
-            "members": [(m.number, m.slot, m.score) for m in roster.members if not m.learns],
+            "rules": [(m.number, m.slot, m.score) for m in roster.rules],
             "champion": roster.champion.number,
-            "challengers": [m.number for m in roster.challengers],
+            "models": [m.number for m in roster.models],
+            "shadows": [m.number for m in roster.shadows],
             "previous": roster.previous.number if roster.previous else None,
+            "blend": (roster.blend.version, roster.blend.learned, roster.blend.score, roster.blend.monitor),
+            "composition": roster.composition,
+            "pool": roster.pool.state(),
             "mode": str(roster.mode),
-            "held": roster.held,
+            "cause": roster.cause,
             "frozen": roster.frozen,
             "newest": roster.newest,
             "task": self.task.state(),
@@ -364,10 +413,15 @@ class Learn:
             if name.startswith("member.")
         }
         roster = self.roster
+        blend = roster.blend
+        blend.version, blend.learned, blend.score, blend.monitor = rest["blend"]
+        members[blend.number] = blend
         roster.champion = members[rest["champion"]]
-        roster.challengers = [members[n] for n in rest["challengers"]]
+        roster.models = [members[n] for n in rest["models"]]
+        roster.shadows = [members[n] for n in rest["shadows"]]
         roster.previous = members[rest["previous"]] if rest["previous"] is not None else None
-        scores = {slot: score for _, slot, score in rest["members"]}
+        roster.composition = rest["composition"]
+        scores = {slot: score for _, slot, score in rest["rules"]}
         learned = {m.slot: m for m in members.values() if m.is_rule}
         for index, rule in enumerate(roster.rules):
             same = made_with.get(f"rules.{rule.slot}") == now[f"rules.{rule.slot}"]
@@ -376,9 +430,11 @@ class Learn:
                 roster.rules[index] = learned[rule.slot]
             elif rule.slot in scores:
                 rule.score = scores[rule.slot]
-        roster.mode, roster.held, roster.frozen = Mode(rest["mode"]), rest["held"], rest["frozen"]
+        roster.mode, roster.cause, roster.frozen = Mode(rest["mode"]), rest["cause"], rest["frozen"]
         roster.newest = rest["newest"]
         roster.rearrange()
+        then = {slot: number for number, slot, _ in rest["rules"]}
+        roster.pool.resume(rest["pool"], {m.number: then.get(m.slot, NOBODY) for m in roster.rules})
         self.task.resume(rest["task"])
         self.evidence, self.served = rest["evidence"], rest["served"]
         self.commands = dict.fromkeys(rest["commands"])

@@ -101,7 +101,7 @@ class Serve:
             prediction=value,
             probabilities=probabilities,
             served_by=roster.served_by[served],
-            model_version=roster.name(roster.champion) if served == 0 else None,
+            model_version=roster.name(roster.members[served]) if 0 <= served < roster.first_rule else None,
             flags=flags,
         )
         example = Example(

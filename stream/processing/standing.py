@@ -8,8 +8,8 @@ from msgspec import Struct
 from learners.bets import Proof
 from learners.definition import Definition
 from learners.lineage import Kind, Transition
-from learners.policy import GIVE_BACK, Evidence
-from learners.roster import Member, Mode, Roster
+from learners.policy import GIVE_BACK, MODELS_LEAD, Evidence
+from learners.roster import Cause, Member, Mode, Roster
 from stream.processing.books import Books
 from stream.processing.learn import Learn
 
@@ -191,8 +191,10 @@ def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:
     ]
     if roster.previous is not None and roster.previous.number not in roster.by_number:
         found.insert(roster.first_rule, _member(roster, definition, roster.previous, "previous"))
+    shares = roster.shares()
     for standing in found:
         standing.size = sizes.get(standing.number)
+        standing.weight = shares.get(standing.number)
         if standing.role == "challenger":
             _add_evidence(standing, definition, roster, evidence)
     return found
@@ -201,7 +203,7 @@ def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:
 def _member(roster: Roster, definition: Definition, member: Member, role: str) -> MemberStanding:
     score = member.score
     rule = definition.rules.get(member.slot) if member.is_rule else None
-    model = definition.models.get(member.slot.removesuffix("-next"))
+    model = member.model
     if not role:
         role = "fallback" if member.is_rule else "previous" if member is roster.previous else "challenger"
     return MemberStanding(
@@ -225,10 +227,9 @@ def _add_evidence(
     drift, proof = definition.drift, evidence.proofs.get(standing.number, Proof())
     need = evidence.need(standing.number, drift.alpha)
     standing.wealth, standing.against, standing.labels = proof.wealth, proof.against, proof.labels
+    least = drift.min_labels if proof.rival in (None, roster.champion.number) else 1
     standing.conditions = (
-        Condition(
-            "Labels compared", float(proof.labels), float(drift.min_labels), proof.labels >= drift.min_labels
-        ),
+        Condition("Labels compared", float(proof.labels), float(least), proof.labels >= least),
         Condition("Evidence (e-value)", proof.wealth, need, proof.labels > 0 and proof.wealth >= need),
         Condition("Learning is on", float(not roster.frozen), 1.0, not roster.frozen),
     )
@@ -238,9 +239,14 @@ def resume_conditions(roster: Roster, evidence: Evidence) -> tuple[Condition, ..
     """Return what stands between fallback and the champion's return."""
     if roster.mode is not Mode.FALLBACK:
         return ()
-    wealth = evidence.give_back.wealth
+    wealth, share = evidence.give_back.wealth, roster.pool.rules_share
+    evidence_for = (
+        Condition("Weight of the models", 1.0 - share, 1.0 - MODELS_LEAD, share < MODELS_LEAD)
+        if roster.cause is Cause.WEIGHTS
+        else Condition("Evidence for the champion", wealth, GIVE_BACK, wealth >= GIVE_BACK)
+    )
     return (
-        Condition("Evidence for the champion", wealth, GIVE_BACK, wealth >= GIVE_BACK),
+        evidence_for,
         Condition("Not held by an operator", float(not roster.held), 1.0, not roster.held),
         Condition("Learning is on", float(not roster.frozen), 1.0, not roster.frozen),
     )

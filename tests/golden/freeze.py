@@ -64,7 +64,7 @@ def made() -> Iterator[Record]:
                 yield inputs.add("labels", message, now)
         if number % 150 == 149:
             yield inputs.add("control", {"type": "tick", "timestamp": now}, now)
-        if number == 560:
+        if number == 592:
             command = {
                 "type": "command",
                 "id": "c1",

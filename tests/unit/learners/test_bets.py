@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from learners.bets import BLOCK_STAKES, PROOF_STAKES, Bet, Proof, Rise
+from learners.bets import PROOF_STAKES, RISE_STAKES, Bet, Proof, Rise
 
 
 def test_wealth_by_hand() -> None:
@@ -38,7 +38,7 @@ def test_no_difference_is_no_round() -> None:
         assert bet.wealth == before
 
 
-@pytest.mark.parametrize("stakes", [PROOF_STAKES, BLOCK_STAKES])
+@pytest.mark.parametrize("stakes", [PROOF_STAKES, (0.05, 0.1, 0.2)])
 def test_a_fair_game_rarely_makes_rich(stakes: tuple[float, ...]) -> None:
     """If neither is better the wealth reaches 20 in at most 5% of games, though looked at every step."""
     rich = 0
@@ -94,12 +94,40 @@ def test_roles_are_symmetric() -> None:
 
 def test_late_labels_are_bet_on_in_every_second_block() -> None:
     """Blocks are longer than the largest lag in them, and each second one is left out."""
-    proof, expected = Proof(), Bet(BLOCK_STAKES)
+    proof, expected = Proof(), Bet(PROOF_STAKES)
     for number, d in enumerate((1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5)):
         proof.add(d, 0.0, lag=2 if number % 3 == 0 else 1)
     expected.add(2.0 / 3.0)
     expected.add(0.5)
     assert proof.wealth == expected.wealth
+    assert (proof.labels, proof.bets) == (9, 2)
+
+
+def test_stakes_may_be_topped_up() -> None:
+    """What is added counts as wealth and is staked from there on; what is lost for good starts again."""
+    proof = Proof(start=0.8)
+    assert proof.wealth == 0.8
+    for _ in range(60):
+        proof.add(0.0, 1.0, 0)
+    assert proof.wealth < 0.01
+    proof.top_up(0.2)
+    assert proof.wealth == pytest.approx(0.2, abs=0.01)
+    for _ in range(60):
+        proof.add(1.0, 0.0, 0)
+    assert proof.wealth > 20
+
+
+def test_rise_is_the_bet_written_out() -> None:
+    """Its wealth is that of a `Bet` with a floor of 1 on the loss above its mean and a margin."""
+    coin, rise, bet, mean = random.Random(6), Rise(1e9), Bet(RISE_STAKES, floor=1.0), 0.0
+    for n in range(1, 400):
+        x = float(coin.random() < (0.2 if n < 300 else 0.5))
+        if n > 30:
+            bet.add(max(-1.0, x - mean - (max(mean * (1 - mean), 0.0) / n) ** 0.5 - 0.5 / n))
+        mean += (x - mean) / n
+        rise.update(x)
+        assert rise.wealth == pytest.approx(bet.wealth)
+        assert rise.estimation == mean
 
 
 def test_rise_is_one_sided_and_starts_afresh() -> None:

@@ -37,10 +37,15 @@ def test_own_rules_come_before_the_last_resort() -> None:
     assert list(parse_definition({**RAW, "rules": {"prior": rule, "mine": rule}}).rules) == ["prior", "mine"]
 
 
-def test_the_first_model_is_champion_unless_told() -> None:
-    """In the order of the file."""
+def test_the_blend_is_champion_unless_told_or_alone() -> None:
+    """One model serves itself, several are blended, and so are numbers with rules; a slot may be named."""
     models = {"tree": {"recipe": "hoeffding_tree"}, "lr": {"recipe": "logistic_regression"}}
-    assert parse_definition({**RAW, "models": models}).champion == "tree"
+    assert parse_definition({**RAW, "models": {"tree": models["tree"]}}).champion == "tree"
+    assert parse_definition({**RAW, "models": models}).champion == "blend"
+    number = {**RAW, "task": "regression", "label": {}, "rules": {}}
+    assert parse_definition(number).champion == "lr"
+    last = {"last": {"recipe": "last_value"}}
+    assert parse_definition({**number, "rules": last}).champion == "blend"
     assert parse_definition({**RAW, "models": models, "champion": "lr"}).champion == "lr"
 
 
@@ -69,8 +74,8 @@ def test_the_first_model_is_champion_unless_told() -> None:
         ({"features": {"x": {"missing": "maen"}}}, 'Did you mean "mean"?'),
         ({"models": {"LR": {"recipe": "x"}}}, "models.LR: is no slot name"),
         ({"models": {"lr": {}}}, "models.lr.recipe: is not given. Add `recipe = ...`"),
-        ({"models": {"lr-next": {"recipe": "x"}}}, "models.lr-next: is how the fresh version"),
-        ({"champion": "tree"}, "champion: 'tree' is no model. One of: lr"),
+        ({"models": {"lr-next": {"recipe": "x"}}}, "models.lr-next: is how the blend, or the fresh version"),
+        ({"champion": "tree"}, "champion: 'tree' is no model. One of: blend, lr"),
         ({"rules": {"lr": {"when": "x > 1", "then": "no"}}}, "rules.lr: is also the name of a model"),
         ({"rules": {"r": {}}}, "rules.r: needs either `when` and `then`, or `recipe`"),
         ({"rules": {"r": {"when": "x > 1", "recipe": "majority"}}}, "needs either"),

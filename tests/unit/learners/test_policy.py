@@ -10,7 +10,7 @@ from learners.definition import Definition
 from learners.detectors import Signal
 from learners.lineage import Kind
 from learners.policy import GIVE_BACK, Evidence, decide
-from learners.roster import Mode, Roster
+from learners.roster import Cause, Mode, Roster
 from learners.tasks import make_task
 from tests.support import definition
 
@@ -26,12 +26,15 @@ class Case:
         self.evidence = Evidence(self.definition)
 
     def decided(self, signal: Signal | None = None) -> list[Kind]:
-        return [decision.kind for decision in decide(self.definition, self.roster, self.evidence, signal)]
+        signals = [] if signal is None else [signal]
+        return [decision.kind for decision in decide(self.definition, self.roster, self.evidence, signals)]
 
     def play(self, number: int, champion: float, challenger: float, labels: int) -> None:
-        member = self.roster.by_number[number]
+        roster = self.roster
+        index = roster.panel.index(number)
+        at = roster.rivals[index - 1]
         for _ in range(labels):
-            self.evidence.compare(member, champion, challenger, 0)
+            self.evidence.compare(roster.members[index], roster.members[at], at == 0, champion, challenger, 0)
 
 
 DRIFT = {"min_labels": 50, "patience": 300, "alpha": 0.05}
@@ -85,7 +88,7 @@ def test_a_challenger_is_promoted_by_proof_only() -> None:
 def test_an_equal_challenger_is_dropped_when_patience_ends() -> None:
     """One that proved nothing goes; a declared one, which nobody started, stays."""
     models = {"lr": {"recipe": "logistic_regression"}, "tree": {"recipe": "hoeffding_tree"}}
-    case = Case(drift=DRIFT, models=models)
+    case = Case(drift=DRIFT, models=models, champion="lr")
     number = case.roster.start_challenger().number
     declared = next(m.number for m in case.roster.challengers if m.slot == "tree")
     for labels, kinds in ((299, []), (1, [Kind.DROPPED])):
@@ -105,10 +108,10 @@ def test_a_worse_challenger_is_dropped_early() -> None:
 def test_the_better_of_two_is_promoted() -> None:
     """If two have proved better, the one with more evidence becomes champion, and one only."""
     models = {name: {"recipe": "logistic_regression"} for name in ("lr", "a", "b")}
-    case = Case(drift=DRIFT, models=models)
+    case = Case(drift=DRIFT, models=models, champion="lr")
     case.play(2, 1.0, 0.2, 100)
     case.play(3, 1.0, 0.0, 100)
-    (decision,) = decide(case.definition, case.roster, case.evidence, None)
+    (decision,) = decide(case.definition, case.roster, case.evidence)
     assert (decision.kind, decision.number) == (Kind.PROMOTED, 3)
     assert decision.evidence["need"] == 6 / 0.05
     assert decision.evidence["labels"] == 100
@@ -137,7 +140,7 @@ def test_rules_give_back_by_proof_unless_held() -> None:
         assert case.decided() == []
         case.evidence.give_back.add(0.5)
     assert case.decided() == [Kind.RESUMED]
-    case.roster.held = True
+    case.roster.cause = Cause.HAND
     assert case.decided() == []
 
 

@@ -15,7 +15,7 @@ X = {"x": 1.0, "y": 2.0}
 
 
 def roster(**changes: Any) -> Roster:
-    made = definition(**{"warm_up": 0, "models": THREE, **changes})
+    made = definition(**{"warm_up": 0, "models": THREE, "champion": "a", **changes})
     return Roster(made, make_task(Contract(made)), "tiny")
 
 
@@ -39,8 +39,8 @@ def consistent(r: Roster) -> bool:
 def test_the_declared_champion_leads() -> None:
     """Models are numbered in declared order, the champion stands first, rules last with negative numbers."""
     r = roster(champion="b")
-    assert slots(r) == ["b", "a", "c", "high", "prior"]
-    assert r.panel == (2, 1, 3, -1, -2)
+    assert slots(r) == ["b", "a", "c", "blend", "high", "prior"]
+    assert r.panel == (2, 1, 3, 0, -1, -2)
     assert r.served_by[:2] == ("champion:b", "champion:a")
     assert r.name(r.champion) == "tiny/v2@0"
     assert consistent(r)
@@ -50,11 +50,11 @@ def test_a_started_challenger_takes_over_the_slot() -> None:
     """Promoted, it bears its parent's name; the parent leaves, and is remembered."""
     r = roster()
     old, fresh = r.champion, r.start_challenger()
-    assert (fresh.slot, fresh.number, fresh.parent, fresh.started) == ("a-next", 4, 1, True)
+    assert (fresh.slot, fresh.number, fresh.parent, fresh.started) == ("a-next", 5, 1, True)
     assert r.challenger_of("a") is fresh
     r.promote(fresh)
     assert (r.champion, r.previous) == (fresh, old)
-    assert slots(r) == ["a", "b", "c", "high", "prior"]
+    assert slots(r) == ["a", "b", "c", "blend", "high", "prior"]
     assert r.challenger_of("a") is None
     assert consistent(r)
 
@@ -63,7 +63,7 @@ def test_a_declared_challenger_changes_places() -> None:
     """Promoted, it keeps its name, and the old champion goes on in shadow."""
     r = roster()
     r.promote(r.by_number[3])
-    assert slots(r) == ["c", "b", "a", "high", "prior"]
+    assert slots(r) == ["c", "a", "b", "blend", "high", "prior"]
     assert consistent(r)
 
 
@@ -72,8 +72,8 @@ def test_the_fresh_version_of_a_challenger_takes_its_slot() -> None:
     r = roster()
     fresh = r.start_challenger("c")
     r.promote(fresh)
-    assert slots(r) == ["c", "b", "a", "high", "prior"]
-    assert r.champion.number == 4
+    assert slots(r) == ["c", "a", "b", "blend", "high", "prior"]
+    assert r.champion.number == 5
     assert consistent(r)
 
 
@@ -96,8 +96,7 @@ def test_rolling_back_to_another_slot() -> None:
     r = roster()
     r.promote(r.by_number[2])
     r.roll_back()
-    assert sorted(slots(r)[:3]) == ["a", "b", "c"]
-    assert r.champion.slot == "a"
+    assert slots(r)[:4] == ["a", "b", "c", "blend"]
     assert consistent(r)
 
 
@@ -110,11 +109,11 @@ def test_an_operator_names_a_challenger(target: str) -> None:
 @pytest.mark.parametrize("target", ["a", "v1", "high", "v-1", "nobody", None])
 def test_what_is_no_challenger_is_refused(target: str | None) -> None:
     """The champion, a rule, nobody: the error names who there is."""
-    with pytest.raises(MeanderError, match=r"there are: b \(v2\), c \(v3\)"):
+    with pytest.raises(MeanderError, match=r"there are: b \(v2\), c \(v3\), blend \(v4\)"):
         roster().find_challenger(target)
 
 
-@pytest.mark.parametrize("number", [1, 2, 4, -2])
+@pytest.mark.parametrize("number", [1, 2, 5, -2])
 def test_renewing_puts_a_fresh_one_in_the_same_place(number: int) -> None:
     """Champion, challenger, started challenger, rule: same slot, same place, nothing learned."""
     r = roster()
@@ -153,7 +152,7 @@ def test_a_member_that_raises_is_silent_and_named() -> None:
     r.champion.estimator[-1].predict_proba_one = broken
     r.rearrange()
     asked = r.ask({"x": 6.0})
-    assert asked.served == r.panel.index(-1)
+    assert r.served_by[asked.served] == "champion:blend"
     assert asked.broken == ((r.champion, "ZeroDivisionError: bad day"),)
     assert r.ask_rules({"x": 6.0}).served == r.panel.index(-1)
 
@@ -171,3 +170,78 @@ def test_names_that_started_challengers_bear_are_taken() -> None:
     """A declared slot may not end in -next: the fresh version of another slot would bear its name."""
     with pytest.raises(DefinitionError, match=r"models\.a-next.*-next"):
         roster(models={**THREE, "a-next": {"recipe": "hoeffding_tree"}})
+
+
+def test_the_blend_answers_from_the_pool() -> None:
+    """As champion it leads; its answer is the pool's, its version changes with its members."""
+    r = roster(champion="blend")
+    assert slots(r) == ["blend", "a", "b", "c", "high", "prior"]
+    assert r.served_by[0] == "champion:blend"
+    assert (r.name(r.champion), r.composition) == ("tiny/v4@0", (1, 2, 3))
+    for number in range(20):
+        for member in r.models:
+            member.learn({"x": float(number % 2), "y": 1.0}, bool(number % 2))
+    asked = r.ask({"x": 1.0, "y": 1.0})
+    assert asked.answers[0] == asked.answer == r.pool.mix(asked.answers)
+    r.drop(r.by_number[3])
+    assert (r.name(r.champion), r.composition) == ("tiny/v5@0", (1, 2))
+    assert r.shares() == {0: 0.0, 1: 0.5, 2: 0.5, -1: 0.0, -2: 0.0}
+    assert consistent(r)
+
+
+def test_one_model_is_not_blended_until_another_joins() -> None:
+    """A pool of one says nothing new: the blend takes part from the second model on."""
+    r = roster(models={"a": THREE["a"]})
+    assert slots(r) == ["a", "high", "prior"]
+    fresh = r.start_challenger()
+    assert slots(r) == ["a", "a-next", "high", "prior"]
+    assert r.admit(fresh) is None
+    assert slots(r) == ["a", "a-new", "blend", "high", "prior"]
+    assert r.admitted == ((1, fresh),)
+    assert consistent(r)
+
+
+def test_an_admitted_version_replaces_its_sibling() -> None:
+    """One beside the parent is enough; one that was to replace the parent takes its slot and its weight."""
+    r = roster(champion="blend")
+    first = r.start_challenger("b")
+    assert r.pool.weights[r.panel.index(first.number)] == 0.0
+    r.admit(first)
+    second = r.start_challenger("b")
+    assert second.parent == 2
+    assert r.admit(second) is first
+    assert slots(r) == ["blend", "a", "b", "c", "b-new", "high", "prior"]
+    heir = r.start_challenger("b", replaces=True)
+    weight = r.shares()[2]
+    assert r.admit(heir).number == 2
+    assert r.shares()[heir.number] == weight > 0.0
+    assert slots(r) == ["blend", "a", "b", "c", "b-new", "high", "prior"]
+    assert consistent(r)
+
+
+def test_challengers_in_shadow_compete_with_their_parents() -> None:
+    """Everybody else competes with the champion."""
+    r = roster(champion="blend")
+    r.start_challenger("b")
+    assert [r.members[at].slot for at in r.rivals] == ["blend", "blend", "blend", "b"]
+
+
+def test_what_cannot_be_dropped() -> None:
+    """Neither the blend nor the last model."""
+    r = roster(champion="blend", models={"a": THREE["a"]})
+    with pytest.raises(MeanderError, match="last model"):
+        r.check_drop(r.by_number[1])
+    with pytest.raises(MeanderError, match="drop one of those"):
+        r.check_drop(r.blend)
+
+
+def test_where_all_models_are_silent_rules_answer() -> None:
+    """In declared order, and for that event alone, though the pool could speak for the rules."""
+    r = roster(champion="blend")
+    for member in r.models:
+        member.estimator["LogisticRegression"].predict_proba_one = lambda _: {}
+    r.rearrange()
+    r.pool.weights = [0.0] * 4 + [1.0, 1.0]
+    asked = r.ask({"x": 6.0})
+    assert r.served_by[asked.served] == "rule:high"
+    assert asked.broken == ()

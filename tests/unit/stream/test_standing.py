@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from stream.processing.processor import Processor
 from stream.processing.standing import Standing
@@ -12,6 +13,7 @@ LABEL = {"classes": ["no", "yes"]}
 ROSTER: dict[str, Any] = {
     "label": LABEL,
     "warm_up": 0,
+    "champion": "lr",
     "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
     "drift": {"min_labels": 5},
 }
@@ -48,6 +50,7 @@ def test_it_names_every_member_with_role_and_score() -> None:
     assert [(m.slot, m.role) for m in standing.members] == [
         ("lr", "champion"),
         ("nb", "challenger"),
+        ("blend", "challenger"),
         ("high", "fallback"),
         ("prior", "fallback"),
     ]
@@ -55,6 +58,8 @@ def test_it_names_every_member_with_role_and_score() -> None:
     assert (standing.books.learned, standing.pending, standing.watermark) == (40, 0, 49)
     assert standing.served_scored == standing.members[0].scored == 40
     assert standing.served_total == standing.members[0].total
+    assert sum(m.weight for m in standing.members) == pytest.approx(1.0)
+    assert standing.members[2].weight == 0.0
 
 
 def test_a_challenger_says_what_promotion_waits_for() -> None:
@@ -64,7 +69,7 @@ def test_a_challenger_says_what_promotion_waits_for() -> None:
     challenger = p.standing().members[1]
     found = {c.name: (c.value, c.need, c.met) for c in challenger.conditions}
     assert found["Labels compared"] == (3.0, 5.0, False)
-    assert found["Evidence (e-value)"][1:] == (40.0, False)
+    assert found["Evidence (e-value)"][1:] == (120.0, False)  # the second candidate: the blend came first
     assert found["Learning is on"] == (1.0, 1.0, True)
     run(p, [command(inputs, "freeze")])
     assert not p.standing().members[1].conditions[-1].met
@@ -81,7 +86,7 @@ def test_the_revision_grows_with_every_change_and_only_then() -> None:
     standing = p.standing()
     assert standing.revision == born + 1
     assert [m.role for m in standing.members[:2]] == ["champion", "previous"]
-    assert [str(t.kind) for t in standing.transitions] == ["started", "started", "rejected", "promoted"]
+    assert [str(t.kind) for t in standing.transitions] == ["started"] * 3 + ["rejected", "promoted"]
 
 
 def test_fallback_says_what_the_return_waits_for() -> None:
@@ -119,7 +124,7 @@ def test_a_command_made_for_an_older_roster_is_rejected() -> None:
     standing = p.standing()
     assert standing.frozen
     assert standing.transitions[-1].reason == (
-        "unfreeze was not carried out: the roster has changed meanwhile (revision 3, not 2)."
+        "unfreeze was not carried out: the roster has changed meanwhile (revision 4, not 3)."
     )
 
 

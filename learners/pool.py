@@ -1,0 +1,389 @@
+r"""The pool: every member's answer at the weight it has earned, learned from every label.
+
+Weights say who speaks *now*: fast, reversible, no threshold. What is recorded as proven is the business of
+bets (`learners.bets`).
+
+Classification is a logarithmic pool, ``P(c) ~ prod_i q_i(c) ** w_i`` with ``q = .95 p + .05 / C``, whose
+weights follow the gradient of the log loss and never go below 0: a negative weight pays on average and is
+ruinous where labels are late. Regression is a fixed-share mixture: a weight falls with the member's error,
+measured in units of the best member's, and never below a small share.
+
+References
+----------
+C. Genest, J. V. Zidek, *Combining probability distributions*, Statistical Science 1986. C. Mattern, *Mixing
+strategies in data compression*, DCC 2012. J. Veness et al., *Online learning with gated linear networks*,
+2017 (arXiv 1712.01897). M. Herbster, M. Warmuth, *Tracking the best expert*, Machine Learning 1998. Late
+labels: J. Langford, A. Smola, M. Zinkevich, *Slow learners are fast*, NeurIPS 2009.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from operator import mul
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from learners.tasks import Multiclass, Regression, Task
+
+SMOOTHING = 0.05  # share of an even answer mixed into each member's
+RATE, FIRST_RATE, SOON = (
+    0.02,
+    0.1,
+    100.0,
+)  # step of the weights, what it has on top at first, labels that lasts
+ERROR_WINDOW = 50  # labels; how far back the mean error of a member looks
+TEMPER, WORST = 0.5, 8.0  # exponent for each unit of error, and the most units that count
+SHARE = 0.05  # of the weight, spread evenly after each label
+SPEAKS = 0.1  # of the largest weight; members below it are not heard
+SHARE_PACE = 0.02  # the smoothed share of the rules looks back on some 50 labels
+
+
+class Seat(Struct, frozen=True):
+    """A member's place in the pool, in the order of answers.
+
+    Attributes
+    ----------
+    number
+        Version number; rules have negative ones.
+    locked
+        Its answer does not count: a challenger in shadow, or the pool's own.
+    """
+
+    number: int
+    locked: bool = False
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether a rule sits there."""
+        return self.number < 0
+
+
+class Pool(Protocol):
+    """What the pools of all tasks can do. Lists stand in the order of the members' answers.
+
+    Attributes
+    ----------
+    weights
+        By seat; 0 for locked ones.
+    rules_share
+        The rules' share of the weight, smoothed over some 50 labels.
+    """
+
+    weights: list[float]
+    rules_share: float
+
+    def arrange(self, seats: Sequence[Seat]) -> None:
+        """Take place anew: weights follow the numbers; who was not there before starts with nothing."""
+
+    def inherit(self, old: int, new: int) -> None:
+        """Let the next arrangement give a newcomer the weight of one that left."""
+
+    def mix(self, answers: Sequence[Any]) -> Any:
+        """Return the pooled answer, None where nobody with a weight has answered."""
+
+    def learn(self, answers: Sequence[Any], label: Any, lag: int) -> None:
+        """Move the weights, given the answers of event time, the truth, and events predicted since."""
+
+    def state(self) -> Any:
+        """Return everything learned, as plain data."""
+
+    def resume(self, state: Any, was: Mapping[int, int]) -> None:
+        """Continue from what `state` returned, once seats are taken; ``was``: number now -> number then."""
+
+
+class _Seated:
+    """Weights by seat, and how they follow their owners."""
+
+    def __init__(self) -> None:
+        self.weights: list[float] = []
+        self.rules_share = 0.0
+        self._seats: tuple[Seat, ...] = ()
+        self._free: list[bool] = []
+        self._first_rule = 0
+        self._heirs: dict[int, int] = {}
+
+    def arrange(self, seats: Sequence[Seat]) -> None:
+        """See `Pool.arrange`."""
+        old = {seat.number: w for seat, w in zip(self._seats, self.weights, strict=True)}
+        first = not self._seats
+        self._seats = tuple(seats)
+        self._free = [not seat.locked for seat in seats]
+        self._first_rule = next((i for i, seat in enumerate(seats) if seat.is_rule), len(seats))
+        if first:
+            starting = [not seat.locked and self._starts(seat) for seat in seats]
+            even = 1.0 / max(1, sum(starting))
+            self.weights = [even if starts else 0.0 for starts in starting]
+        else:
+            source = [self._heirs.get(seat.number, seat.number) for seat in seats]
+            self.weights = [
+                0.0 if seat.locked else old.get(number, 0.0)
+                for seat, number in zip(seats, source, strict=True)
+            ]
+        self._heirs.clear()
+
+    def _starts(self, seat: Seat) -> bool:
+        return not seat.is_rule
+
+    def inherit(self, old: int, new: int) -> None:
+        """See `Pool.inherit`."""
+        self._heirs[new] = old
+
+    def _share(self) -> None:
+        total = sum(self.weights)
+        share = sum(self.weights[self._first_rule :]) / total if total > 0.0 else 1.0
+        self.rules_share += SHARE_PACE * (share - self.rules_share)
+
+    def _weights_state(self) -> list[tuple[int, float]]:
+        return [(seat.number, w) for seat, w in zip(self._seats, self.weights, strict=True)]
+
+    def _resume_weights(self, state: list[tuple[int, float]], was: Mapping[int, int]) -> None:
+        known = dict(state)
+        self.weights = [known.get(was.get(seat.number, seat.number), 0.0) for seat in self._seats]
+
+
+class _LogPool(_Seated):
+    """What the two pools of classes have in common: the step, and state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def _rate(self, lag: int) -> float:
+        self.n += 1
+        rate = RATE + FIRST_RATE / (1.0 + self.n / SOON)
+        return rate / math.sqrt(1.0 + lag) if lag > 0 else rate
+
+    def state(self) -> Any:
+        """See `Pool.state`."""
+        return self.n, self.rules_share, self._weights_state()
+
+    def resume(self, state: Any, was: Mapping[int, int]) -> None:
+        """See `Pool.resume`."""
+        self.n, self.rules_share = state[0], state[1]
+        self._resume_weights(state[2], was)
+
+
+_SCALE, _EVEN, _REST = 1.0 - SMOOTHING, SMOOTHING / 2.0, 1.0 - SMOOTHING / 2.0
+
+
+class BinaryPool(_LogPool):
+    """Two classes: one log-odds for each member.
+
+    Examples
+    --------
+    >>> pool = BinaryPool()
+    >>> pool.arrange([Seat(1), Seat(2), Seat(-1)])
+    >>> round(pool.mix([0.9, 0.9, 0.1]), 3)
+    0.88
+    >>> for _ in range(300):
+    ...     pool.learn([0.9, 0.1, None], True, lag=0)
+    >>> pool.weights[0] > 1.0, pool.weights[1], pool.weights[2]
+    (True, 0.0, 0.0)
+    """
+
+    def mix(self, answers: Sequence[float | None]) -> float | None:
+        """See `Pool.mix`."""
+        total, spoken, log = 0.0, False, math.log
+        for w, p in zip(self.weights, answers, strict=True):
+            if w and p is not None:
+                spoken = True
+                total += w * log((_EVEN + _SCALE * p) / (_REST - _SCALE * p))
+        return _logistic(total) if spoken else None
+
+    def learn(self, answers: Sequence[float | None], label: bool, lag: int) -> None:
+        """See `Pool.learn`."""
+        odds, total, log, weights = [], 0.0, math.log, self.weights
+        for w, p, free in zip(weights, answers, self._free, strict=True):
+            if free and p is not None:
+                odd = log((_EVEN + _SCALE * p) / (_REST - _SCALE * p))
+                total += w * odd
+                odds.append(odd)
+            else:
+                odds.append(0.0)
+        step = self._rate(lag) * (_logistic(total) - label)
+        self.weights = [
+            w - step * odd if w > step * odd else 0.0 for w, odd in zip(weights, odds, strict=True)
+        ]
+        self._share()
+
+
+def _logistic(z: float) -> float:
+    return 1.0 / (1.0 + math.exp(-z)) if z > -50.0 else math.exp(-50.0)
+
+
+class MulticlassPool(_LogPool):
+    """Several classes: one log-probability for each member and class.
+
+    A class that joins later is given the smoothing's share by answers older than it.
+
+    Examples
+    --------
+    >>> from learners.contract import Contract
+    >>> from learners.definition import parse_definition
+    >>> task = Multiclass(Contract(parse_definition({
+    ...     "name": "d", "task": "multiclass", "features": {"x": {}}, "label": {"classes": ["a", "b", "c"]},
+    ... })))
+    >>> pool = MulticlassPool(task)
+    >>> pool.arrange([Seat(1), Seat(2)])
+    >>> [round(p, 2) for p in pool.mix([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2)])]
+    [0.69, 0.16, 0.16]
+    """
+
+    def __init__(self, task: Multiclass) -> None:
+        super().__init__()
+        self._index = task.index
+
+    def _logs(self, answer: Sequence[float]) -> list[float]:
+        count, log = len(self._index), math.log
+        even = SMOOTHING / count
+        logs = [log(even + _SCALE * p) for p in answer]
+        if len(logs) < count:
+            logs += [log(even)] * (count - len(logs))
+        return logs
+
+    def mix(self, answers: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
+        """See `Pool.mix`."""
+        totals: list[float] | None = None
+        for w, answer in zip(self.weights, answers, strict=True):
+            if w and answer is not None:
+                logs = self._logs(answer)
+                if totals is None:
+                    totals = [w * value for value in logs]
+                else:
+                    totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
+        return None if totals is None else tuple(_softmax(totals))
+
+    def learn(self, answers: Sequence[Sequence[float] | None], label: Any, lag: int) -> None:
+        """See `Pool.learn`."""
+        weights, truth = self.weights, self._index[label]
+        told: list[list[float] | None] = []
+        totals = [0.0] * len(self._index)
+        for w, answer, free in zip(weights, answers, self._free, strict=True):
+            if free and answer is not None:
+                logs = self._logs(answer)
+                if w:
+                    totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
+                told.append(logs)
+            else:
+                told.append(None)
+        pooled, rate = _softmax(totals), self._rate(lag)
+        self.weights = [
+            w if logs is None else max(0.0, w - rate * (sum(map(mul, logs, pooled)) - logs[truth]))
+            for w, logs in zip(weights, told, strict=True)
+        ]
+        self._share()
+
+
+def _softmax(totals: list[float]) -> list[float]:
+    top, exp = max(totals), math.exp
+    grown = [exp(t - top) for t in totals]
+    whole = sum(grown)
+    return [g / whole for g in grown]
+
+
+class NumberPool(_Seated):
+    """Numbers: a weighted mean of the members that are heard, within the sane range of the task.
+
+    Examples
+    --------
+    >>> from learners.contract import Contract
+    >>> from learners.definition import parse_definition
+    >>> task = Regression(Contract(parse_definition({
+    ...     "name": "d", "task": "regression", "features": {"x": {}}, "label": {"min": 0, "max": 100},
+    ... })))
+    >>> pool = NumberPool(task)
+    >>> pool.arrange([Seat(1), Seat(-1)])
+    >>> for _ in range(3):
+    ...     pool.learn([10.0, 1e9], 11.0, lag=0)
+    >>> pool.mix([10.0, 1e9])
+    10.0
+    """
+
+    def __init__(self, task: Regression) -> None:
+        super().__init__()
+        self._task = task
+        self._errors: dict[int, tuple[int, float]] = {}  # number -> labels, mean absolute error
+
+    def _starts(self, seat: Seat) -> bool:
+        return True
+
+    def arrange(self, seats: Sequence[Seat]) -> None:
+        """See `Pool.arrange`; a newcomer gets an even share."""
+        before = {seat.number for seat in self._seats if not seat.locked} | set(self._heirs)
+        super().arrange(seats)
+        free = [seat.number for seat in seats if not seat.locked]
+        self._errors = {number: self._errors.get(number, (0, 0.0)) for number in free}
+        new = [seat.number not in before and not seat.locked for seat in seats]
+        total = sum(self.weights)
+        if any(new):
+            kept = 1.0 - sum(new) / len(free)
+            self.weights = [
+                1.0 / len(free) if is_new else (w * kept / total if total > 0.0 else 0.0)
+                for w, is_new in zip(self.weights, new, strict=True)
+            ]
+        elif total > 0.0:
+            self.weights = [w / total for w in self.weights]
+
+    def mix(self, answers: Sequence[float | None]) -> float | None:
+        """See `Pool.mix`."""
+        heard = [(w, y) for w, y in zip(self.weights, answers, strict=True) if w and y is not None]
+        if not heard:
+            return None
+        least = SPEAKS * max(heard)[0]
+        low, high = self._task.sane
+        total = whole = 0.0
+        for w, y in heard:
+            if w >= least:
+                total += w * (low if y < low else high if y > high else y)
+                whole += w
+        return total / whole
+
+    def learn(self, answers: Sequence[float | None], label: float, lag: int) -> None:
+        """See `Pool.learn`."""
+        low, high = self._task.sane
+        errors, best = self._errors, math.inf
+        misses: list[float | None] = []
+        for seat, y, free in zip(self._seats, answers, self._free, strict=True):
+            if not free:
+                misses.append(None)
+                continue
+            n, mean = errors[seat.number]
+            if n and mean < best:
+                best = mean
+            misses.append(None if y is None else abs((low if y < low else high if y > high else y) - label))
+        if best < math.inf:
+            unit, exp = TEMPER / max(best, 1e-9 * (1.0 + abs(label))), math.exp
+            most = TEMPER * WORST
+            weights = [
+                w if e is None else w * exp(-min(e * unit, most))
+                for w, e in zip(self.weights, misses, strict=True)
+            ]
+            total, even = sum(weights), SHARE / len(errors)
+            keep = (1.0 - SHARE) / total
+            self.weights = [
+                w * keep + even if free else 0.0 for w, free in zip(weights, self._free, strict=True)
+            ]
+        for seat, e in zip(self._seats, misses, strict=True):
+            if e is not None:
+                n, mean = errors[seat.number]
+                n += 1
+                errors[seat.number] = n, mean + (e - mean) / (n if n < ERROR_WINDOW else ERROR_WINDOW)
+        self._share()
+
+    def state(self) -> Any:
+        """See `Pool.state`."""
+        return self.rules_share, self._weights_state(), list(self._errors.items())
+
+    def resume(self, state: Any, was: Mapping[int, int]) -> None:
+        """See `Pool.resume`."""
+        self.rules_share = state[0]
+        self._resume_weights(state[1], was)
+        known = dict(state[2])
+        self._errors = {n: known.get(was.get(n, n), start) for n, start in self._errors.items()}
+
+
+def make_pool(task: Task) -> Pool:
+    """Return the pool of a task."""
+    if isinstance(task, Regression):
+        return NumberPool(task)
+    return MulticlassPool(task) if isinstance(task, Multiclass) else BinaryPool()
