@@ -8,7 +8,18 @@ import click
 
 from learners.errors import MeanderError
 
-COMMANDS = ("init", "check", "topics", "worker", "produce", "replay", "scenario", "demo", "schema")
+COMMANDS = (
+    "init",
+    "check",
+    "topics",
+    "worker",
+    "produce",
+    "replay",
+    "scenario",
+    "snapshots",
+    "demo",
+    "schema",
+)
 
 
 class _Lazy(click.Group):

@@ -107,6 +107,9 @@ class StateStore(Protocol):
     def set_aside(self, partition: int, name: str, reason: str) -> None:
         """Take a snapshot that cannot be used out of the way, for a person to look at."""
 
+    def clear(self, partition: int) -> None:
+        """Forget everything about a partition: snapshots, those set aside, segments and generations."""
+
     def append(self, partition: int, segment: str, data: bytes) -> int:
         """Append to a segment, made when it is not there; returns its new length in bytes.
 
@@ -116,8 +119,8 @@ class StateStore(Protocol):
             When another holds the partition.
         """
 
-    def read(self, partition: int, segment: str, length: int) -> bytes:
-        """Return a segment's first ``length`` bytes.
+    def read(self, partition: int, segment: str, length: int | None = None) -> bytes:
+        """Return a segment's first ``length`` bytes; without it all there are.
 
         Raises
         ------

@@ -6,6 +6,7 @@
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,17 @@ class FileStore:
             old.path.unlink(missing_ok=True)
             old.path.with_suffix(".reason").unlink(missing_ok=True)
 
+    def clear(self, partition: int) -> None:
+        """Delete a partition's files, all but the lock."""
+        folder = self._of(partition)
+        with self._held(partition), _writing(folder):
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != "lock":
+                    path.unlink()
+            _sync(folder)
+
     # -- segments ----------------------------------------------------------------------------------
 
     def append(self, partition: int, segment: str, data: bytes) -> int:
@@ -111,15 +123,15 @@ class FileStore:
                 _sync(path.parent.parent)
         return length
 
-    def read(self, partition: int, segment: str, length: int) -> bytes:
-        """Return a segment's first ``length`` bytes."""
+    def read(self, partition: int, segment: str, length: int | None = None) -> bytes:
+        """Return a segment's first ``length`` bytes, or all."""
         path = self._segment(partition, segment)
         try:
             with path.open("rb") as file:
-                data = file.read(length)
+                data = file.read(-1 if length is None else length)
         except FileNotFoundError:
             raise SnapshotError(f"there is no segment {segment} of partition {partition}") from None
-        if len(data) < length:
+        if length is not None and len(data) < length:
             raise SnapshotError(f"segment {segment} has {len(data)} bytes, not {length}")
         return data
 

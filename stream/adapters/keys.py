@@ -1,6 +1,7 @@
 """Where the keys of snapshots come from: the environment, a file, or one made here for development."""
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ def load_keys(settings: Settings, environ: Mapping[str, str] | None = None) -> t
         elif mode & 0o077:
             advice.append(f"{file} can be read by others than its owner: chmod 600 {file}")
     try:
-        return Keys(*given.replace(",", " ").split()), advice
+        return Keys(*(key.strip() for key in re.split(r"[,\n]", given) if key.strip())), advice
     except MeanderError as error:
         raise DefinitionError(where, "is no key", str(error)) from None
 

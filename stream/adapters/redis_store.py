@@ -207,6 +207,16 @@ class RedisStore:
         with self._asking():
             self._script(_SET_ASIDE, keys, name, reason, self._keep, self._key(partition, ""))
 
+    def clear(self, partition: int) -> None:
+        """Delete a partition's keys, all but the lock."""
+        lock = self._key(partition, "lock")
+        with self._asking():
+            told = self._script(_OWN + "return {'ours'}", [lock], *self._as_owner(partition))
+            self._refused(partition, told)
+            found = [key for key in self._redis.scan_iter(self._key(partition, "*")) if key != lock.encode()]
+            if found:
+                self._redis.unlink(*found)
+
     # -- segments ----------------------------------------------------------------------------------
 
     def append(self, partition: int, segment: str, data: bytes) -> int:
@@ -220,13 +230,14 @@ class RedisStore:
         self._refused(partition, told)
         return int(told[1])
 
-    def read(self, partition: int, segment: str, length: int) -> bytes:
-        """Return a segment's first ``length`` bytes."""
+    def read(self, partition: int, segment: str, length: int | None = None) -> bytes:
+        """Return a segment's first ``length`` bytes, or all."""
         key = self._segment(partition, segment)
         with self._asking():
             if not self._redis.exists(key):
                 raise SnapshotError(f"there is no segment {segment} of partition {partition}")
             size = self._redis.strlen(key)
+            length = size if length is None else length
             if size < length:
                 raise SnapshotError(f"segment {segment} has {size} bytes, not {length}")
             spans = [(start, min(start + self._chunk, length)) for start in range(0, length, self._chunk)]

@@ -152,7 +152,7 @@ def test_segments_grow(store: StateStore, another: Open) -> None:
     again = another()
     assert again.segments(0) == ["waiting-1", "waiting-2"]
     assert [again.read(0, "waiting-1", n) for n in (0, 4, 5)] == [b"", b"abcd", b"abcde"]
-    assert again.read(1, "waiting-1", 5) == b"other"
+    assert again.read(1, "waiting-1", 5) == again.read(1, "waiting-1") == b"other"
     again.drop(0, "waiting-1")
     again.drop(0, "waiting-1")
     assert store.segments(0) == ["waiting-2"]
@@ -166,6 +166,24 @@ def test_a_segment_that_is_too_short_is_told(store: StateStore) -> None:
         store.read(0, "waiting", 4)
     with pytest.raises(SnapshotError, match="no segment other"):
         store.read(0, "other", 1)
+
+
+def test_a_cleared_partition_is_as_new(store: StateStore, another: Open) -> None:
+    """Snapshots, segments and generations are gone, of this partition only; never while another holds it."""
+    for number in (0, 1):
+        store.save(number, b"x", 7)
+        store.append(number, "waiting", b"y")
+    store.set_aside(0, store.load(0)[0].name, "bad")
+    store.lock(0)
+    with pytest.raises(StaleGenerationError):
+        another().clear(0)
+    store.clear(0)
+    assert (store.load(0), store.segments(0)) == ([], [])
+    store.save(0, b"anew", 1)
+    assert kept(another()) == [b"anew"]
+    assert (kept(store, 1), store.segments(1)) == ([b"x"], ["waiting"])
+    with pytest.raises(MeanderError):
+        another().lock(0)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".", "a b", "é"])
