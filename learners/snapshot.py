@@ -198,8 +198,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
     start = len(MAGIC) + KEY_ID + 4
     if data[: len(BEFORE)] == BEFORE:
         raise IncompatibleSnapshotError(
-            "snapshot format 1, which is not authenticated. Move the folder of snapshots away and start "
-            "anew: what they knew is learned again from the log"
+            "snapshot format 1, which is not authenticated. Stop all workers and learn again from the log: "
+            "meander rebuild DEFINITION"
         )
     if data[: len(MAGIC)] != MAGIC:
         raise SnapshotError("not a snapshot: it does not begin as one")
@@ -261,13 +261,14 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dic
     if header.fingerprint != fingerprint(definition):
         raise IncompatibleSnapshotError(
             "the snapshot belongs to other features, labels, task, name or scope. "
-            "Restore the definition it was made with, or start anew in an empty snapshot folder."
+            "Restore the definition it was made with, or stop all workers and learn anew from the log: "
+            "meander rebuild DEFINITION"
         )
     if header.libraries != libraries():
         old = ", ".join(f"{k} {v}" for k, v in header.libraries.items())
         new = ", ".join(f"{k} {v}" for k, v in libraries().items())
         raise IncompatibleSnapshotError(
             f"the snapshot was written with {old}; this is {new}. Install those versions, "
-            "or start anew in an empty snapshot folder to learn again from the log."
+            "or stop all workers and learn again from the log: meander rebuild DEFINITION"
         )
     return header, sections

@@ -15,6 +15,7 @@ COMMANDS = (
     "worker",
     "produce",
     "replay",
+    "rebuild",
     "scenario",
     "snapshots",
     "demo",

@@ -138,6 +138,9 @@ class StateStore(Protocol):
 class Log(Protocol):
     """Reads spans of partitions of the deployment's topics."""
 
+    def identity(self, topic: str) -> str:
+        """Return what tells this topic from another of the same name, made later; empty: nobody can tell."""
+
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return first and next offset."""
 

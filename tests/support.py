@@ -91,6 +91,7 @@ class MemoryLog:
     def __init__(self, inputs: Iterable[Record] = ()) -> None:
         self.topics: dict[str, list[Record]] = {}
         self.first: dict[str, int] = {}
+        self.identities: dict[str, str] = {}
         for r in inputs:
             self.topics.setdefault(r.source, []).append(r)
 
@@ -99,6 +100,10 @@ class MemoryLog:
         for topic, key, value, headers in outputs:
             held = self.topics.setdefault(topic, [])
             held.append(Record(topic, 0, len(held), 0, key, value, headers))
+
+    def identity(self, topic: str) -> str:
+        """Return what tells a topic from another of its name."""
+        return self.identities.get(topic, "")
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return first and next offset."""

@@ -11,37 +11,58 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any, cast
 
 import faust
 import msgspec
 from aiohttp import web
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from learners.definition import parse_duration
-from learners.errors import MeanderError, SnapshotError, StoreUnavailableError
+from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
 from learners.snapshot import Keys
+from stream.adapters.failpoints import reach
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
+    LOOK,
     Batch,
+    ClosedError,
     LaneConsumer,
     LaneProducer,
     LaneScheduler,
     LaneSchema,
+    Lease,
     Outbox,
     Row,
     check_hooks,
+    kafka_consumer,
 )
+from stream.adapters.pace import Pace
+from stream.adapters.watchdog import Signs, Suspicion, Watchdog, leave_within
 from stream.messages import Output, Record, Source
 from stream.ports import StateStore
 from stream.processing.processor import Processor
-from stream.processing.recovery import OUTPUTS, Tail, catch_up
+from stream.processing.recovery import (
+    OUTPUTS,
+    REMEDY,
+    LostStateError,
+    Tail,
+    catch_up,
+    check_identities,
+    identities,
+)
 from stream.processing.standing import Status
 from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
 from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
 
+RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
+LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
+EXIT_PATIENCE = 8.0  # seconds until a stopped worker that holds nothing any more must have ended
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
 STATUS_EVERY = 1.0  # seconds
 SLICE = 250  # records between two looks at the event loop
@@ -52,16 +73,29 @@ Pages = Callable[[web.Application, Callable[[], WorkerFacts]], None]
 """Adds what is served over HTTP to the worker's web server, given where to ask for facts."""
 
 
+# the processor, next offsets of the outputs, outputs to send, generation of the newest snapshot, topics
+Restored = tuple[Processor, dict[str, int], list[Output], int, dict[str, str]]
+
+
 class Partition:
     """One partition's processor, and where its outputs go."""
 
-    def __init__(self, processor: Processor, ends: dict[str, int], outbox: Outbox, generation: int) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        ends: dict[str, int],
+        outbox: Outbox,
+        generation: int,
+        topics: dict[str, str],
+    ) -> None:
         self.processor, self.outbox = processor, outbox
         self.generation = generation  # of its snapshots
+        self.topics = topics  # what tells them from others of the same names
         self.ends = ends  # next offset of each output topic, as far as acknowledged
         self.saved: dict[str, int] = {}  # positions in the last snapshot
         self.saved_at: float | None = None  # seconds since 1970
         self.saved_bytes, self.failures = 0, 0
+        self.due = 0.0  # when the next one may be taken
         self.tally = Tally(processor)
         self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
 
@@ -111,9 +145,14 @@ class Lane:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
         self.keys = keys
         self.partitions: dict[int, Partition] = {}
+        self.lease = Lease(parse_duration(settings.kafka.session_timeout, "kafka.session_timeout") / 2000)
+        self.pace = Pace(parse_duration(settings.snapshots.every, "snapshots.every") / 1000)
+        self.processed = 0  # records
         self.generation = -1
         self.ready = False
         self.tally, self.identity = WorkerTally(), identity(settings)
+        self.restoring = False
+        self.pulse = 0  # changes while the event loop runs
         self._crash: asyncio.Future[None] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -125,33 +164,67 @@ class Lane:
 
     async def handle(self, batch: Batch, generation: int) -> None:
         """Process one batch of one partition and send what comes of it."""
-        async with self._lock:
-            partition = self.partitions.get(batch.partition)
-            if partition is None or generation != self.generation:
-                return  # a rebalance came between: whoever owns it now reads it again
-            process, source = partition.processor.process, self._sources[batch.topic]
-            number, began = batch.partition, time.perf_counter()
-            outputs: list[Output] = []
-            for start in range(0, len(batch), SLICE):
-                for r in batch[start : start + SLICE]:
-                    record = Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
-                    outputs += process(record)
-                if start + SLICE < len(batch):
-                    await asyncio.sleep(0)
-            done = time.perf_counter()
-            partition.tally.take(source, outputs)
-            partition.reached[source] = batch.timestamp
-            delays = partition.processor.delays
-            self.tally.delay.add(delays)
-            delays.clear()
-            await self._send(partition, outputs)
-            self.tally.batches += 1
-            self.tally.seconds["process"] += done - began
-            self.tally.seconds["emit"] += time.perf_counter() - done
+        while generation == self.generation:
+            if not self.lease.held:
+                await asyncio.sleep(LOOK)  # a heartbeat may still come; else a rebalance will
+                continue
+            async with self._lock:
+                partition = self.partitions.get(batch.partition)
+                if partition is None or generation != self.generation:
+                    return  # a rebalance came between: whoever owns it now reads it again
+                if self.lease.held:
+                    await self._process(batch, partition)
+                    return
+
+    async def _process(self, batch: Batch, partition: Partition) -> None:
+        process, source = partition.processor.process, self._sources[batch.topic]
+        number = batch.partition
+        await self._check_place(batch, partition.processor.next[source])
+        began = time.perf_counter()
+        outputs: list[Output] = []
+        for start in range(0, len(batch), SLICE):
+            for r in batch[start : start + SLICE]:
+                record = Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
+                outputs += process(record)
+            if start + SLICE < len(batch):
+                await asyncio.sleep(0)
+        done = time.perf_counter()
+        self.processed += len(batch)
+        partition.tally.take(source, outputs)
+        partition.reached[source] = batch.timestamp
+        delays = partition.processor.delays
+        self.tally.delay.add(delays)
+        delays.clear()
+        await self._send(partition, outputs)
+        self.tally.batches += 1
+        self.tally.seconds["process"] += done - began
+        self.tally.seconds["emit"] += time.perf_counter() - done
 
     def _answered(self, appended: Iterable[int]) -> None:
         """Note the latency of answers that were acknowledged a moment ago."""
         self.tally.latency.add_ages(time.time() * 1000, appended)
+
+    async def _check_place(self, batch: Batch, expected: int) -> None:
+        """Make sure that a batch follows what was processed: the client seeks elsewhere where it must.
+
+        Raises
+        ------
+        LostStateError
+            When the topic was made anew, or retention took what is between.
+        """
+        first = batch[0].offset
+        if first == expected:
+            return
+        place = f"{batch.topic}[{batch.partition}]"
+        if first < expected:
+            raise LostStateError(f"{place} was made anew while this worker ran. {REMEDY}")
+        tp = TP(batch.topic, batch.partition)
+        begins = (await self.app.consumer.earliest_offsets(tp))[tp]
+        if begins > expected:  # else only compaction or markers of transactions lie between
+            raise LostStateError(
+                f"{place} begins at {begins}, but the state stands at {expected}: retention took what is "
+                f"between. {REMEDY}"
+            )
 
     async def _send(self, partition: Partition, outputs: list[Output]) -> None:
         """Hand outputs to the outbox, in order."""
@@ -188,7 +261,9 @@ class Lane:
 
         Runs on every rebalance, while heartbeats go on and nothing is delivered yet.
         """
+        self.restoring = True
         async with self._saving, self._lock:
+            self._check_assignment()
             for partition in self.partitions.values():
                 partition.outbox.close()
             self.partitions.clear()
@@ -199,17 +274,45 @@ class Lane:
             for number in numbers:
                 await self._lock_store(number)
             restored = await asyncio.gather(*(asyncio.to_thread(self._restore, n) for n in numbers))
-            for processor, ends, unsent, saved in restored:
+            for processor, ends, unsent, saved, topics in restored:
                 number = processor.partition
                 producer = cast(LaneProducer, self.app.producer)
-                outbox = Outbox(producer, self._topics, number, self._failed, self._answered)
+                outbox = Outbox(producer, self._topics, number, self.lease, self._failed, self._answered)
                 # above what was saved, even where a group that was gone for long counts anew
                 generation = max(self.generation, saved + 1)
-                partition = self.partitions[number] = Partition(processor, ends, outbox, generation)
+                partition = self.partitions[number] = Partition(processor, ends, outbox, generation, topics)
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
-            self.ready = True
+            self.ready, self.restoring = True, False
         log.info("partitions.restored %s", numbers)
+
+    def _check_assignment(self) -> None:
+        """Make sure that the topics are there: Faust would go on without them, and say that all is well.
+
+        Raises
+        ------
+        LostStateError
+            Naming those that are not.
+        """
+        missing = self._missing()
+        if missing:
+            raise LostStateError(f"There is no topic {', '.join(missing)} any more. {REMEDY}")
+
+    def _missing(self) -> tuple[str, ...]:
+        known = kafka_consumer(self.app).partitions_for_topic
+        return tuple(topic for topic in self._sources if not known(topic))
+
+    def signs(self) -> Signs:
+        """Return what the watchdog looks at; called from its thread."""
+        consumer = kafka_consumer(self.app)
+        heard, behind = {}, False
+        for tp in self.positions():
+            state = consumer._subscription.subscription.assignment.state_value(tp)
+            heard[f"{tp.topic}[{tp.partition}]"] = state.timestamp
+            end = min(state.highwater or 0, state.lso or 0)  # not further than transactions are complete
+            behind = behind or (state.has_valid_position and state.position < end)
+        settled = self.restoring or (self.ready and not self.app.rebalancing)
+        return Signs(self.pulse, settled, self.processed, behind, heard, self._missing())
 
     async def _lock_store(self, number: int) -> None:
         """Claim a partition's snapshots; who held them before may still be letting go."""
@@ -223,19 +326,20 @@ class Lane:
                 return
         self.store.lock(number)
 
-    def _restore(self, number: int) -> tuple[Processor, dict[str, int], list[Output], int]:
+    def _restore(self, number: int) -> Restored:
         with self.open_history() as history:
             return self._catch_up(number, history)
 
-    def _catch_up(
-        self, number: int, history: KafkaLog
-    ) -> tuple[Processor, dict[str, int], list[Output], int]:
+    def _catch_up(self, number: int, history: KafkaLog) -> Restored:
         definition = self.settings.definition
-        processor, starts = Processor(definition, number, keys=self.keys), {}
+        processor = Processor(definition, number, keys=self.keys)
+        starts: dict[str, int] = {}
+        known: dict[str, str] = {}
         kept = self.store.load(number)
         for stored in kept:
             try:
-                starts = processor.restore(stored.data, stored.generation)["outputs"]
+                facts = processor.restore(stored.data, stored.generation)
+                starts, known = facts["outputs"], facts.get("topics", {})
                 break
             except SnapshotError as error:
                 if type(error) is not SnapshotError:
@@ -243,6 +347,7 @@ class Lane:
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
                 self.store.set_aside(number, stored.name, str(error))
                 processor = Processor(definition, number, keys=self.keys)
+        check_identities(history, number, known)
         tail = Tail(history, number, starts)
         before = dict(processor.next)
 
@@ -255,14 +360,26 @@ class Lane:
         log.info(
             "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
         )
-        return processor, tail.ends, unsent, max((stored.generation for stored in kept), default=-1)
+        saved = max((stored.generation for stored in kept), default=-1)
+        return processor, tail.ends, unsent, saved, identities(history)
 
-    async def save(self) -> None:
-        """Take a snapshot of every partition that moved: outputs acknowledged, durable, then committed."""
+    async def save(self, *, last: bool = False) -> None:
+        """Take a snapshot of every partition that moved and whose time has come.
+
+        Outputs acknowledged, then the snapshot durable, then offsets committed. A store that cannot be
+        written to is no reason to stop: outputs and log hold everything, a restart takes longer meanwhile.
+
+        Parameters
+        ----------
+        last
+            Whatever the time: somebody else takes over.
+        """
         async with self._saving:
+            now = self.lease.clock()
             moved = [p for p in self.partitions.values() if p.processor.next != p.saved]
-            await asyncio.gather(*(self._save(p.processor.partition, p) for p in moved))
-        if self._committing is None or self._committing.done():
+            due = [p for p in moved if last or now >= p.due]
+            await asyncio.gather(*(self._save(p.processor.partition, p) for p in due))
+        if due and (self._committing is None or self._committing.done()):
             # not waited for: during a rebalance it would wait for the rebalance, which waits for us
             self._committing = asyncio.create_task(self._commit())
 
@@ -272,28 +389,51 @@ class Lane:
         await cast(LaneConsumer, self.app.consumer).commit_positions(saved)
 
     async def _save(self, number: int, partition: Partition) -> None:
-        began = time.perf_counter()
         async with self._lock:
             positions = dict(partition.processor.next)
-            data = partition.processor.snapshot(outputs=partition.ends, generation=partition.generation)
+            began = time.thread_time()
+            data = partition.processor.snapshot(
+                outputs=partition.ends, generation=partition.generation, topics=partition.topics
+            )
+            cost = time.thread_time() - began
             settled = await partition.outbox.settle()
-        partition.ends.update(await settled)
         try:
-            await asyncio.to_thread(self.store.save, number, data, partition.generation)
+            partition.ends.update(await settled)
+        except ClosedError:
+            return  # somebody else goes on from the snapshot before
+        try:
+            cost += await asyncio.to_thread(self._store, number, data, partition.generation)
         except (StoreUnavailableError, OSError) as error:  # what was kept is kept; the next may fare better
             partition.failures += 1
+            partition.due = self.lease.clock() + max(self.pace.every, RETRY)
             log.warning("snapshot.failed partition=%d reason=%s", number, error)
             return
+        reach("snapshot.durable")
+        partition.due = self.lease.clock() + self.pace.wait(cost, len(self.partitions))
         partition.saved, partition.saved_at, partition.saved_bytes = positions, time.time(), len(data)
-        self.tally.seconds["snapshot"] += time.perf_counter() - began
+        self.tally.seconds["snapshot"] += cost
+
+    def _store(self, number: int, data: bytes, generation: int) -> float:
+        """Save; returns the seconds of processor time it took."""
+        began = time.thread_time()
+        self.store.save(number, data, generation)
+        return time.thread_time() - began
 
     async def release(self) -> None:
-        """Save and let go of all partitions: a rebalance is about to move them."""
-        self.ready = False
-        await self.save()
-        async with self._lock:
-            for number, partition in self.partitions.items():
-                partition.outbox.close()
+        """Save and let go of all partitions: a rebalance is about to move them.
+
+        Without the lease they may have another owner already: then there is nothing to save.
+        """
+        self.ready, self.restoring, self.generation = False, False, -1
+        if self.partitions and self.lease.held:
+            try:
+                await asyncio.wait_for(self.save(last=True), self.lease.seconds)
+            except (TimeoutError, StaleGenerationError) as error:
+                log.warning("snapshots.given.up error=%r: the next owner runs the inputs again", error)
+        for partition in self.partitions.values():
+            partition.outbox.close()  # whoever waits for it waits no longer, and lets go of the lock
+        async with self._saving, self._lock:
+            for number in self.partitions:
                 self.store.unlock(number)
             self.partitions.clear()
 
@@ -327,9 +467,8 @@ class Lane:
             )
             rows.append((now, str(p.standing.partition).encode(), msgspec.json.encode(status), []))
         producer = cast(LaneProducer, self.app.producer)
-        for sent in await producer.send_rows(self.settings.topic("status"), 0, rows):
-            # lost ones are followed by others; what is wrong with the broker shows in the outputs
-            sent.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+        with suppress(KafkaError):  # lost ones are followed by others; what is wrong shows in the outputs
+            await producer.send_rows(self.settings.topic("status"), 0, rows, self.lease)
 
     def _facts(self, partition: Partition) -> PartitionFacts:
         processor, now = partition.processor, time.time()
@@ -376,6 +515,8 @@ def create_app(
         broker_heartbeat_interval=min(3.0, session / 4),
         broker_request_timeout=max(60.0, session),
         broker_commit_interval=3600,
+        # an idle member, a standby, must not leave the group; one that hangs is ended by the watchdog
+        broker_max_poll_interval=timedelta(days=3650),
         consumer_max_fetch_size=2 << 20,
         consumer_auto_offset_reset="earliest",
         producer_max_batch_size=768 << 10,
@@ -409,6 +550,17 @@ def create_app(
     async def tell() -> None:
         await lane.tell()
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def pulse() -> None:
+        watchdog = Watchdog(lane.signs, Suspicion(max(LEAST_PATIENCE, 3 * session)), lane.lease.clock)
+        watchdog.start()
+        try:
+            while True:
+                lane.pulse += 1
+                await asyncio.sleep(1.0)
+        finally:
+            watchdog.stop()
+
     @app.on_rebalance_complete.connect(weak=False)
     async def restore(*_: Any, **__: Any) -> None:
         await lane.restore()
@@ -420,6 +572,7 @@ def create_app(
     @app.on_before_shutdown.connect(weak=False)
     async def last(*_: Any, **__: Any) -> None:
         await lane.release()
+        leave_within(EXIT_PATIENCE)
 
     return app
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
+from stream.adapters.failpoints import reach
 from stream.ports import Stored, check_segment
 
 _NAME = re.compile(r"(\d+)(?:\.g(\d+))?\.snapshot")
@@ -68,7 +69,10 @@ class FileStore:
             temporary = path.with_suffix(".writing")
             with _writing(folder):
                 with temporary.open("wb") as file:
-                    file.write(data)
+                    half = len(data) // 2
+                    file.write(memoryview(data)[:half])
+                    reach("snapshot.writing")
+                    file.write(memoryview(data)[half:])
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.rename(path)

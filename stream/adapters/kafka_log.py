@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -57,6 +57,16 @@ class KafkaLog:
                 isolation_level="read_committed",
             )
         return self._consumers[purpose]
+
+    def identity(self, topic: str) -> str:
+        """Return the id that the broker gave the topic when it was made; empty where it gives none."""
+        name = f"{self._name}.{topic}"
+        consumer = self._consumer("questions")
+        cluster = cast(Any, consumer._client).cluster
+        if cluster.topic_id(name) is None:
+            consumer.partitions_for_topic(name)  # asks for metadata
+        found = cluster.topic_id(name)
+        return str(found) if found is not None and found.int else ""
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return first and next offset."""

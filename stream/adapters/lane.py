@@ -10,13 +10,15 @@ start when a new version has moved them.
 import asyncio
 import inspect
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import aiokafka
 import faust
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -24,10 +26,12 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from learners.errors import MeanderError
+from stream.adapters.failpoints import reach
 
 log = logging.getLogger("meander.lane")
 
 BATCH_SIZE = 1000  # records in one event at most
+LOOK = 0.02  # seconds between two looks at a lease that is over
 FETCH_WAIT_MS = 20  # how long a fetch waits at the broker for a first byte
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]  # timestamp, key, value, headers
 
@@ -37,6 +41,9 @@ HOOKS: tuple[tuple[type, str], ...] = (
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
     (driver.AIOKafkaConsumerThread, "_commit"),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer"),
+    (driver.AIOKafkaConsumerThread, "on_start"),
+    (driver.AIOKafkaConsumerThread, "on_partitions_assigned"),
+    (GroupCoordinator, "_do_heartbeat"),
     (driver.Consumer, "_new_consumer_thread"),
     (driver.Consumer, "_commit"),
     (driver.Consumer, "seek_to_committed"),
@@ -44,6 +51,7 @@ HOOKS: tuple[tuple[type, str], ...] = (
     (driver.Consumer, "on_buffer_full"),
     (driver.Producer, "_settings_extra"),
     (driver.Producer, "_ensure_producer"),
+    (AIOKafkaConsumer, "partitions_for_topic"),
     (AIOKafkaProducer, "create_batch"),
     (AIOKafkaProducer, "send_batch"),
     (DefaultSchedulingStrategy, "iterate"),
@@ -91,6 +99,11 @@ class Batch(list[Any]):
         return self
 
 
+def awake_or_asleep() -> float:
+    """Return seconds since the machine started, those included in which it slept, where it can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class LaneScheduler(DefaultSchedulingStrategy):
     """Yields one `Batch` for each partition and at most `BATCH_SIZE` records.
 
@@ -121,8 +134,50 @@ class LaneSchema(faust.Schema[Any, Any]):
         return message.value
 
 
+class Lease:
+    """How long this process may still take its partitions for its own: half a session from each heartbeat.
+
+    A process that was stopped, or whose network was, finds its lease over before it does anything else; its
+    partitions may have another owner by then.
+
+    Parameters
+    ----------
+    seconds
+        From a heartbeat, counted from the moment it was sent, to the end of the lease.
+    clock
+        Seconds; it must go on while the machine sleeps.
+
+    Examples
+    --------
+    >>> now = [0.0]
+    >>> lease = Lease(5.0, lambda: now[0])
+    >>> lease.renew(0.0); now[0] = 4.9; lease.held
+    True
+    >>> now[0] = 5.1; lease.held
+    False
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = awake_or_asleep) -> None:
+        self.seconds, self.clock = seconds, clock
+        self._until = float("-inf")
+
+    @property
+    def held(self) -> bool:
+        """Whether it still runs."""
+        return self.clock() < self._until
+
+    def renew(self, since: float) -> None:
+        """Note a heartbeat that was sent then and has been answered."""
+        self._until = max(self._until, since + self.seconds)
+
+    async def wait(self) -> None:
+        """Wait until it runs."""
+        while not self.held:  # noqa: ASYNC110  heartbeats come from another thread's loop
+            await asyncio.sleep(LOOK)
+
+
 class LaneThread(driver.AIOKafkaConsumerThread):
-    """Fetches with a short wait.
+    """Fetches with a short wait, and tells the lease of heartbeats.
 
     aiokafka has one fetch under way to a broker. While events are being processed it asks for the other
     topics alone, and where these are silent Faust's fixed wait of 1.5 s holds the events up.
@@ -133,6 +188,27 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"  # as recovery reads: both must see the same inputs
         return consumer
+
+    async def on_start(self) -> None:
+        """Start, and follow the heartbeats."""
+        await super().on_start()
+        coordinator: Any = cast(Any, self._ensure_consumer())._coordinator
+        beat, lease = coordinator._do_heartbeat, cast(Any, self.app).lane.lease
+
+        async def heartbeat() -> bool:
+            since = lease.clock()
+            alive = bool(await beat())
+            if alive:
+                lease.renew(since)
+            return alive
+
+        coordinator._do_heartbeat = heartbeat
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin the lease: the group has just named this member an owner."""
+        lease = cast(Any, self.app).lane.lease
+        lease.renew(lease.clock())
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit, and go on if it fails: a rebalance may be under way, and the snapshot knows better."""
@@ -176,54 +252,62 @@ class LaneConsumer(driver.Consumer):
         return bool(offsets) and bool(await self._commit(offsets))
 
 
-class Sent(NamedTuple):
-    """A record batch on its way: the future of its metadata, and how many records it holds."""
-
-    topic: str
-    future: "asyncio.Future[Any]"
-    records: int
+def kafka_consumer(app: Any) -> Any:
+    """Return aiokafka's own consumer of an app."""
+    return app.consumer._thread._ensure_consumer()
 
 
 class LaneProducer(driver.Producer):
-    """Idempotent, all acks, whole record batches."""
+    """Idempotent, all acks, whole record batches, one of a partition on its way at a time."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": cast(Any, self.app).idempotent}
 
-    async def send_rows(self, topic: str, partition: int, rows: Iterable[Row]) -> list[Sent]:
-        """Send rows to one partition, in order, in as few record batches as fit."""
-        producer: Any = self._ensure_producer()
-        sent: list[Sent] = []
-        builder = producer.create_batch()
+    async def send_rows(self, topic: str, partition: int, rows: Iterable[Row], lease: Lease) -> int:
+        """Send rows to one partition, in order, in as few record batches as fit; each acknowledged.
 
-        async def ship() -> None:
+        Nothing waits inside the producer: what is handed over is written to the socket at once, right after
+        a look at the lease. Returns the topic's next offset.
+        """
+        producer: Any = self._ensure_producer()
+        builder = producer.create_batch()
+        end = -1
+
+        async def ship() -> int:
             builder.close()  # an open builder would linger
             count = builder.record_count()
-            sent.append(Sent(topic, await producer.send_batch(builder, topic, partition=partition), count))
+            await lease.wait()
+            future = await producer.send_batch(builder, topic, partition=partition)
+            reach("outputs.sending")
+            acknowledged: int = (await future).offset + count
+            reach("outputs.acknowledged")
+            return acknowledged
 
         for timestamp, key, value, headers in rows:
             if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
                 continue
             if builder.record_count():
-                await ship()
+                end = await ship()
                 builder = producer.create_batch()
                 if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
                     continue
             # larger than a batch may be: it goes alone
+            await lease.wait()
             future = await producer.send(
                 topic, partition=partition, timestamp_ms=timestamp, key=key, value=value, headers=headers
             )
-            sent.append(Sent(topic, future, 1))
+            end = (await future).offset + 1
         if builder.record_count():
-            await ship()
-        return sent
+            end = await ship()
+        return end
+
+
+class ClosedError(Exception):
+    """An outbox was closed before what it held was acknowledged."""
 
 
 class Outbox:
     """Sends the outputs of one partition in order, in the background.
-
-    aiokafka holds one batch of a partition on its way and one waiting: whoever sends a third waits for
-    the broker. Here that is this object's own task, not the one that predicts and learns.
 
     Parameters
     ----------
@@ -233,6 +317,8 @@ class Outbox:
         Output topics by short name.
     partition
         The partition number, the same in all of them.
+    lease
+        Nothing is sent without.
     failed
         Called with the error when something cannot be sent.
     answered
@@ -246,60 +332,86 @@ class Outbox:
         producer: LaneProducer,
         topics: Mapping[str, str],
         partition: int,
+        lease: Lease,
         failed: Callable[[BaseException], None],
         answered: Callable[[Iterable[int]], None],
     ) -> None:
         self._producer, self._topics, self._partition = producer, topics, partition
-        self._failed, self._answered = failed, answered
-        self._queue: asyncio.Queue[dict[str, list[Row]] | Settled] = asyncio.Queue(self.WAITING)
-        self._sent: list[Sent] = []
-        self._settling: asyncio.Task[None] | None = None
+        self._lease, self._failed, self._answered = lease, failed, answered
+        self._waiting: deque[dict[str, list[Row]] | Settled] = deque()
+        self._work, self._room = asyncio.Event(), asyncio.Event()
+        self._settling: list[Settled] = []
+        self._closed = False
         self._task = asyncio.create_task(self._run())
 
     async def put(self, rows: dict[str, list[Row]]) -> None:
         """Take rows by topic; waits when too many are on their way."""
-        await self._queue.put(rows)
+        await self._enter(rows)
 
     async def settle(self) -> Settled:
-        """Return what becomes, once all that was put before is acknowledged, the topics' next offsets."""
+        """Return what becomes, once all that was put before is acknowledged, the topics' next offsets.
+
+        It becomes a `ClosedError` where the outbox is closed before that.
+        """
         settled: Settled = asyncio.get_running_loop().create_future()
-        await self._queue.put(settled)
+        if not await self._enter(settled):
+            settled.set_exception(ClosedError())
         return settled
 
+    async def _enter(self, item: dict[str, list[Row]] | Settled) -> bool:
+        """Queue an item once there is room; returns whether that came before the end."""
+        while len(self._waiting) >= self.WAITING and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            self._waiting.append(item)
+            self._work.set()
+        return not self._closed
+
     def close(self) -> None:
-        """Stop sending."""
+        """Stop sending. What waits here is not lost: whoever owns the partition next gives it again."""
+        self._closed = True
         self._task.cancel()
+        self._room.set()
+        self._settling += [item for item in self._waiting if isinstance(item, asyncio.Future)]
+        self._waiting.clear()
+        self._tell(ClosedError())
 
     async def _run(self) -> None:
-        try:
-            while True:
-                item = await self._queue.get()
-                if isinstance(item, asyncio.Future):
-                    sent, self._sent = self._sent, []
-                    self._settling = asyncio.create_task(self._acknowledged(sent, item))
-                    continue
-                for topic, rows in item.items():
-                    sent = await self._producer.send_rows(self._topics[topic], self._partition, rows)
-                    self._sent += [one._replace(topic=topic) for one in sent]
-                    if topic == "predictions":
-                        sent[-1].future.add_done_callback(partial(self._acked, [row[0] for row in rows]))
-        except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
-            self._failed(error)
-
-    def _acked(self, times: list[int], future: "asyncio.Future[Any]") -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._answered(times)
-
-    async def _acknowledged(self, sent: list[Sent], settled: Settled) -> None:
         ends: dict[str, int] = {}
         try:
-            for topic, future, records in sent:
-                ends[topic] = (await future).offset + records
-        except Exception as error:  # noqa: BLE001  told to whoever waits, and to the worker
-            settled.set_exception(error)
+            while True:
+                rows: dict[str, list[Row]] = {}
+                await self._work.wait()
+                while self._waiting and not self._settling:
+                    item = self._waiting.popleft()
+                    if isinstance(item, asyncio.Future):
+                        self._settling.append(item)
+                        continue
+                    for topic, more in item.items():
+                        rows.setdefault(topic, []).extend(more)
+                self._room.set()
+                if not self._waiting:
+                    self._work.clear()
+                ends.update(zip(rows, await asyncio.gather(*map(self._send, rows.items())), strict=True))
+                self._answered([row[0] for row in rows.get("predictions", ())])
+                self._tell(dict(ends))
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
+            self._tell(error)
             self._failed(error)
-        else:
-            settled.set_result(ends)
+
+    async def _send(self, rows: tuple[str, list[Row]]) -> int:
+        return await self._producer.send_rows(self._topics[rows[0]], self._partition, rows[1], self._lease)
+
+    def _tell(self, outcome: dict[str, int] | Exception) -> None:
+        for settled in self._settling:
+            if settled.done():
+                continue
+            if isinstance(outcome, Exception):
+                settled.set_exception(outcome)
+            else:
+                settled.set_result(outcome)
+        self._settling.clear()
 
 
 class LaneTransport(driver.Transport):

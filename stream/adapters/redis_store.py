@@ -26,6 +26,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
+from stream.adapters.failpoints import reach
 from stream.ports import Stored, check_segment
 
 CHUNK = 4 << 20  # bytes
@@ -165,6 +166,7 @@ class RedisStore:
                     batch.rpush(key, view[start : start + self._chunk])
                     batch.pexpire(key, ABANDONED_MS)
                     batch.execute()
+            reach("snapshot.writing")
             chunks = last // self._chunk
             keys = [*(self._key(partition, k) for k in ("lock", "index", "aside", "meta")), key]
             told = self._script(

@@ -64,7 +64,7 @@ def command(
 
             log = open_log(settings)
             total = log.bounds("events", partition)[1]
-            with _progress(total) as progress:
+            with shown_progress(total) as progress:
                 result = replay_topics(settings.definition, partition, log, outcomes, progress)
     if folder is not None:
         (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -97,7 +97,7 @@ def _from_file(
         timestamp=timestamp or own.timestamp,
         prefix=Path(file).name.split(".")[0],
     )
-    with _progress(None) as progress:
+    with shown_progress(None) as progress:
         return replay_rows(
             settings.definition,
             rows(file),
@@ -122,14 +122,15 @@ def _compare(settings: Settings, partition: int) -> None:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
+def shown_progress(total: int | None, what: str = "replay") -> Iterator[Callable[[int], None]]:
+    """Draw a bar on stderr, if that is a terminal; yields what moves it to a count."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("replay", total=total)
+        task = bar.add_task(what, total=total)
 
         def advance(count: int) -> None:
             if count % 500 == 0:

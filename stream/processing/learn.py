@@ -405,7 +405,8 @@ class Learn:
             if made_with.get(key) != now[key] and not key.startswith("rules."):
                 raise IncompatibleSnapshotError(
                     f"{key} is not what the snapshot was made with, and learned state cannot follow. "
-                    "Undo the change, or begin anew in an empty snapshot folder."
+                    "Undo the change, or stop all workers and learn again from the log: "
+                    "meander rebuild DEFINITION"
                 )
         members: dict[int, Member] = {
             int(name.removeprefix("member.")): pickling.loads(data, self.definition)

@@ -12,7 +12,32 @@ from stream.processing.journal import SOURCES, Mark, in_order, parse_mark
 from stream.processing.processor import Processor
 
 OUTPUTS = ("predictions", "transitions", "dead-letters")
-ANEW = "begin anew with empty topics (meander topics delete, then create) and an empty snapshot folder"
+REMEDY = (
+    "Restore the records, or go on without them: stop all workers, then run "
+    "meander rebuild DEFINITION --accept-loss"
+)
+
+
+def identities(log: Log) -> dict[str, str]:
+    """Return what tells each topic from another of its name, where the broker can tell."""
+    found = {topic: log.identity(topic) for topic in (*SOURCES, *OUTPUTS)}
+    return {topic: identity for topic, identity in found.items() if identity}
+
+
+def check_identities(log: Log, partition: int, known: Mapping[str, str]) -> None:
+    """Make sure that the topics are those that a snapshot stands on.
+
+    Raises
+    ------
+    LostStateError
+        When one was deleted and made anew, however many records it holds by now.
+    """
+    for topic, identity in identities(log).items():
+        if known.get(topic, identity) != identity:
+            raise LostStateError(
+                f"{topic}[{partition}] is another topic than the one the state stands on: it was deleted and "
+                f"made anew. {REMEDY}"
+            )
 
 
 class LostStateError(MeanderError):
@@ -43,7 +68,7 @@ class Tail:
             if start > end:
                 raise LostStateError(
                     f"{topic}[{partition}] ends at {end}, but the snapshot knows records up to {start}: "
-                    f"the topic was made anew. Restore the topic, or {ANEW}."
+                    f"the topic was made anew. {REMEDY}"
                 )
             for record in log.read(topic, partition, max(start, first), end):
                 # our own come first: a dead letter may carry others of the same names, from its input
@@ -93,12 +118,12 @@ def catch_up(
         if start < first:
             raise LostStateError(
                 f"{source}[{partition}] begins at {first}, but the state stands at {start}: retention took "
-                f"what is between. Restore the records, or {ANEW}."
+                f"what is between. {REMEDY}"
             )
         if start > end:
             raise LostStateError(
                 f"{source}[{partition}] ends at {end}, but the state stands at {start}: the topic was made "
-                f"anew. Restore the topic, or {ANEW}."
+                f"anew. {REMEDY}"
             )
         inputs[source] = log.read(source, partition, start, end)
     for count, record in enumerate(in_order(tail.marks, inputs), 1):

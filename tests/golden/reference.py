@@ -1,4 +1,4 @@
-"""What Meander should predict, said once more in the plainest way: one loop over JSON lines, and River.
+"""What Meander should predict and learn, said once more in the plainest way: JSON lines, and River.
 
 It shares no code with the Processor: one champion, the rule of class frequencies, a warm-up, labels
 inside the events, events that break the contract, duplicates, garbage.
@@ -60,3 +60,61 @@ def reference(lines: Iterable[bytes], names: list[str], classes: list[str]) -> I
             learned, labels = learned + 1, labels + 1
             classes_seen.add(truth)
             warm = warm or labels >= WARM_UP or len(classes_seen) == 2
+
+
+def relearn(
+    events: Iterable[tuple[int, bytes]],
+    labels: Iterable[tuple[int, bytes]],
+    known: Iterable[tuple[int, int]],
+    names: list[str],
+    classes: list[str],
+    limits: dict[str, tuple[float, float]],
+) -> tuple[Any, int]:
+    """Learn from records what a worker should have learned from them; returns the model and how often.
+
+    Parameters
+    ----------
+    events, labels
+        Offset and value of the records of a partition.
+    known
+        For each prediction, the offset of its event and the next offset of the labels applied before it.
+    limits
+        Of features: an event beyond them is not learned.
+    """
+    model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    waiting: dict[str, dict[str, Any] | None] = {}
+    early: dict[str, Any] = {}
+    done: set[str] = set()
+    later, learned = deque(labels), 0
+
+    def learn(x: dict[str, Any] | None, label: Any) -> int:
+        if x is None:
+            return 0
+        model.predict_proba_one(x)
+        model.learn_one(x, label == classes[1])
+        return 1
+
+    def labels_before(end: float) -> int:
+        count = 0
+        while later and later[0][0] < end:
+            label = json.loads(later.popleft()[1])
+            if label["id"] in waiting:
+                count += learn(waiting.pop(label["id"]), label["label"])
+            elif label["id"] not in done:
+                early.setdefault(label["id"], label["label"])
+        return count
+
+    lines = dict(events)
+    for offset, end in known:
+        learned += labels_before(end)
+        event = json.loads(lines[offset])
+        x = {name: event["features"].get(name) for name in names}
+        inside = all(low <= x[name] <= high for name, (low, high) in limits.items())
+        done.add(event["id"])
+        if "label" in event:
+            learned += learn(x if inside else None, event["label"])
+        elif event["id"] in early:
+            learned += learn(x if inside else None, early.pop(event["id"]))
+        else:
+            waiting[event["id"]] = x if inside else None
+    return model, learned + labels_before(float("inf"))

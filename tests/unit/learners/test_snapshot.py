@@ -69,7 +69,7 @@ def test_more_bytes_are_refused() -> None:
 )
 def test_another_definition_is_incompatible(changed: dict) -> None:
     """What learned state cannot survive a change of is refused, with what to do."""
-    with pytest.raises(IncompatibleSnapshotError, match=r"belongs to other.*empty snapshot folder"):
+    with pytest.raises(IncompatibleSnapshotError, match=r"belongs to other.*meander rebuild"):
         snapshot.unpack(definition(**changed), DATA, KEYS)
 
 

@@ -75,7 +75,9 @@ def test_retention_took_what_follows_the_snapshot() -> None:
     log.first["events"] = processor.next["events"]
     restarted(log, snapshot)  # nothing is missing yet
     log.first["events"] += 1
-    with pytest.raises(LostStateError, match=r"events\[0\] begins at 10.*stands at 9.*retention.*begin anew"):
+    with pytest.raises(
+        LostStateError, match=r"events\[0\] begins at 10.*stands at 9.*retention.*meander rebuild"
+    ):
         restarted(log, snapshot)
 
 

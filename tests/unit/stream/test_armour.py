@@ -1,0 +1,175 @@
+"""Lease, outbox, watchdog: who may still act, what is sent, and who is ended."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stream.adapters import failpoints
+from stream.adapters.lane import ClosedError, Lease, Outbox
+from stream.adapters.watchdog import Signs, Suspicion
+
+FINE = Signs(1, True, 0, False, {"f.events[0]": 1}, ())
+
+
+class Broker:
+    """Stands where the producer stands: takes rows when it is open, and notes them."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.log: dict[str, list[Any]] = {}
+
+    async def send_rows(self, topic: str, partition: int, rows: list[Any], lease: Lease) -> int:
+        """Append to a topic; returns its next offset."""
+        await lease.wait()
+        await self.open.wait()
+        self.log.setdefault(topic, []).extend(rows)
+        return len(self.log[topic])
+
+
+def outbox(broker: Broker, lease: Lease, failures: list[BaseException]) -> Outbox:
+    topics = {"predictions": "n.predictions", "transitions": "n.transitions"}
+    return Outbox(broker, topics, 0, lease, failures.append, lambda _: None)  # type: ignore[arg-type]
+
+
+def held(seconds: float = 60.0) -> Lease:
+    lease = Lease(seconds)
+    lease.renew(lease.clock())
+    return lease
+
+
+def row(n: int) -> Any:
+    return n, None, b"", []
+
+
+def test_what_was_put_is_settled_in_order() -> None:
+    """Rows of a topic keep their order; a settlement tells the ends of all that was put before it."""
+
+    async def story() -> None:
+        broker = Broker()
+        box = outbox(broker, held(), [])
+        for n in range(20):
+            await box.put({"predictions": [row(n)]})
+        await box.put({"transitions": [row(0)]})
+        assert await (await box.settle()) == {"predictions": 20, "transitions": 1}
+        assert broker.log["n.predictions"] == [row(n) for n in range(20)]
+        box.close()
+
+    asyncio.run(story())
+
+
+def test_without_a_lease_nothing_leaves() -> None:
+    """Rows wait until a heartbeat is answered; then they go."""
+
+    async def story() -> None:
+        broker, lease = Broker(), Lease(60.0)
+        box = outbox(broker, lease, [])
+        await box.put({"predictions": [row(1)]})
+        await asyncio.sleep(0.1)
+        assert broker.log == {}
+        lease.renew(lease.clock())
+        assert await (await box.settle()) == {"predictions": 1}
+        box.close()
+
+    asyncio.run(story())
+
+
+def test_a_closed_outbox_lets_everybody_go() -> None:
+    """Whoever waits for room or for a settlement waits no longer; what was in it is not sent."""
+
+    async def story() -> None:
+        broker = Broker()
+        broker.open.clear()
+        box = outbox(broker, held(), [])
+        await box.put({"predictions": [row(0)]})
+        settled = await box.settle()
+        putting = [asyncio.create_task(box.put({"predictions": [row(n)]})) for n in range(1, 30)]
+        settling = asyncio.create_task(box.settle())
+        await asyncio.sleep(0)
+        box.close()
+        broker.open.set()
+        for future in (settled, await settling):
+            with pytest.raises(ClosedError):
+                await future
+        await asyncio.wait_for(asyncio.gather(*putting), 5)
+        assert broker.log == {}
+
+    asyncio.run(story())
+
+
+def test_an_error_reaches_worker_and_waiting() -> None:
+    """What cannot be sent is told to whoever waits, and to the worker, once."""
+
+    async def story() -> None:
+        broker, failures = Broker(), []
+        broker.send_rows = None  # type: ignore[assignment]
+        box = outbox(broker, held(), failures)
+        await box.put({"predictions": [row(0)]})
+        settled = await box.settle()
+        with pytest.raises(TypeError):
+            await settled
+        assert len(failures) == 1
+
+    asyncio.run(story())
+
+
+def test_a_lease_ends_half_a_session_after_the_heartbeat_was_sent() -> None:
+    """However late the answer came; an older answer never shortens it."""
+    now = [100.0]
+    lease = Lease(5.0, lambda: now[0])
+    assert not lease.held
+    lease.renew(99.0)
+    lease.renew(97.0)
+    now[0] = 103.9
+    assert lease.held
+    now[0] = 104.0
+    assert not lease.held
+
+
+@pytest.mark.parametrize(
+    ("signs", "sentence"),
+    [
+        (FINE._replace(behind=True), "records wait"),
+        (FINE._replace(settled=False), "a rebalance has not come to its end"),
+        (FINE._replace(missing=("f.labels",)), "there is no topic f.labels any more"),
+    ],
+)
+def test_what_stands_still_is_named(signs: Signs, sentence: str) -> None:
+    """Each sign that stands still for longer than patience ends the worker, with its own sentence."""
+    suspicion = Suspicion(10.0)
+    for second in range(11):
+        moving = signs._replace(pulse=second, heard={"f.events[0]": second})
+        assert suspicion.of(moving, float(second)) is None
+    assert sentence in str(suspicion.of(signs._replace(pulse=12), 12.0))
+
+
+def test_an_event_loop_that_stands_still_is_ended() -> None:
+    """The pulse is all there is of it."""
+    suspicion = Suspicion(10.0)
+    assert suspicion.of(FINE, 0.0) is None
+    assert "the event loop has stood still" in str(suspicion.of(FINE, 10.5))
+
+
+def test_a_silent_broker_is_given_three_times_as_long() -> None:
+    """One partition that nothing is heard of, while the others go on."""
+    suspicion = Suspicion(10.0)
+    for second in range(31):
+        signs = FINE._replace(pulse=second, heard={"f.events[0]": 1, "f.events[1]": second})
+        assert suspicion.of(signs, float(second)) is None
+    signs = signs._replace(pulse=99)
+    assert "has not spoken of f.events[0]" in str(suspicion.of(signs, 30.5))
+
+
+def test_an_idle_worker_is_left_alone() -> None:
+    """Nothing to do, or nothing held, is no reason; neither is a restore that takes long."""
+    suspicion = Suspicion(10.0)
+    for second in range(100):
+        signs = FINE._replace(pulse=second, heard={})
+        assert suspicion.of(signs, float(second)) is None
+
+
+def test_failpoints_do_nothing_unless_chosen() -> None:
+    """Every name may be passed by."""
+    for name in failpoints.NAMES:
+        failpoints.reach(name)
