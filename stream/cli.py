@@ -18,6 +18,7 @@ COMMANDS = (
     "rebuild",
     "scenario",
     "snapshots",
+    "dead-letters",
     "demo",
     "schema",
 )
@@ -32,7 +33,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"stream.commands.{name}").command
+        command: click.Command = importlib.import_module(f"stream.commands.{name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

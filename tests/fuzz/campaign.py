@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,32 +24,33 @@ NOW = 1_700_000_000_000
 SPAN = 500  # good events until a label is sent, at most
 
 
+RAW: dict[str, Any] = {
+    "name": "fuzz",
+    "task": "binary",
+    "label": {"classes": ["legit", "fraud"], "ttl": "2h"},
+    "features": {
+        "amount": {"min": 0, "max": 1000},
+        "steady": {"spreads": 50},
+        "count": {"type": "integer", "min": -1, "max": 50, "missing": "last", "outliers": "clip"},
+        "age": {"min": 0, "max": 120, "missing": "mean", "outliers": "clip"},
+        "new": {"type": "boolean"},
+        "country": {"type": "category", "categories": ["CH", "DE", "FR"]},
+        "shop": {"type": "category", "missing": "constant", "fill": "none"},
+        "note": {"type": "text", "missing": "flag"},
+        "at": {"type": "time", "missing": "flag"},
+    },
+    "models": {
+        "watchful": {"recipe": "tests.fuzz.watchful:Watchful"},
+        "nb": {"recipe": "naive_bayes"},
+    },
+    "rules": {"large": {"when": "amount > 900 and country != 'CH'", "then": {"fraud": 0.9}}},
+    "drift": {"detector": "ADWIN"},
+}
+
+
 def definition() -> Definition:
     """Return a deployment with every type of feature and every policy."""
-    return parse_definition(
-        {
-            "name": "fuzz",
-            "task": "binary",
-            "label": {"classes": ["legit", "fraud"], "ttl": "2h"},
-            "features": {
-                "amount": {"min": 0, "max": 1000},
-                "steady": {"spreads": 50},
-                "count": {"type": "integer", "min": -1, "max": 50, "missing": "last", "outliers": "clip"},
-                "age": {"min": 0, "max": 120, "missing": "mean", "outliers": "clip"},
-                "new": {"type": "boolean"},
-                "country": {"type": "category", "categories": ["CH", "DE", "FR"]},
-                "shop": {"type": "category", "missing": "constant", "fill": "none"},
-                "note": {"type": "text", "missing": "flag"},
-                "at": {"type": "time", "missing": "flag"},
-            },
-            "models": {
-                "watchful": {"recipe": "tests.fuzz.watchful:Watchful"},
-                "nb": {"recipe": "naive_bayes"},
-            },
-            "rules": {"large": {"when": "amount > 900 and country != 'CH'", "then": {"fraud": 0.9}}},
-            "drift": {"detector": "ADWIN"},
-        }
-    )
+    return parse_definition(RAW)
 
 
 class Sent(NamedTuple):
@@ -83,7 +84,7 @@ def truth(event: dict[str, Any], rng: random.Random) -> str:
     return "fraud" if (event["features"]["amount"] > 300) != (rng.random() < 0.1) else "legit"
 
 
-def campaign(seed: int, mutants: int, share: float = 5 / 6) -> Iterator[Sent]:
+def campaign(seed: int, mutants: int, share: float = 5 / 6, start: int = NOW) -> Iterator[Sent]:
     """Yield good events, half of them labelled late, with mutants of events, labels and commands between."""
     rng, offsets = random.Random(seed), Counter[str]()
     mutator = Mutator(definition(), random.Random(seed + 1))
@@ -96,7 +97,7 @@ def campaign(seed: int, mutants: int, share: float = 5 / 6) -> Iterator[Sent]:
         return Sent(record, how)
 
     while made < mutants:
-        now = NOW + 1000 * good
+        now = start + 1000 * good
         if rng.random() < share:
             made += 1
             source = rng.choices(("events", "labels", "control"), (6, 3, 1))[0]
@@ -162,19 +163,23 @@ class Result(NamedTuple):
 
 
 def run(seed: int, mutants: int) -> Result:
-    """Run a campaign and check everything.
+    """Run a campaign and check everything; raises AssertionError, naming the seed."""
+    return check(lambda: campaign(seed, mutants), f"seed {seed}, {mutants} mutants")
+
+
+def check(stream: Callable[[], Iterable[Sent]], where: str) -> Result:
+    """Run a stream, and again without what was refused; check everything.
 
     Raises
     ------
     AssertionError
-        Naming the seed.
+        Beginning with ``where``.
     """
-    where = f"seed {seed}, {mutants} mutants"
     processor, counts, kept = Processor(definition()), Counter[str](), set[int]()
     refused: dict[int, str] = {}  # by number, the id where it was answered
     corrected = 0
     answers: dict[str, bytes] = {}
-    for number, (record, how) in enumerate(campaign(seed, mutants), 1):
+    for number, (record, how) in enumerate(stream(), 1):
         at = f"{where}: {record.source}:{record.offset} ({how})"
         try:
             outputs = processor.process(record)
@@ -215,7 +220,7 @@ def run(seed: int, mutants: int) -> Result:
     assert sum(books.dead_letters.values()) == counts["dead letters"], where
 
     reference = Processor(definition())
-    for number, (record, how) in enumerate(campaign(seed, mutants), 1):
+    for number, (record, how) in enumerate(stream(), 1):
         if number not in kept:
             continue
         for output in reference.process(record):
