@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from learners import presets
 from learners.definition import TEXT_LIMIT, ClassName, Definition, Drift, Label, Task
+from learners.presets import Preset
 from producers.survey import MOSTLY, Column, Survey, SurveyError, percent, quoted, shown
 from stream import toml
 from stream.settings import Kafka, Snapshots, Web
@@ -17,27 +19,6 @@ NUMBER_CLASS_LIMIT = 20  # more distinct integers than that are amounts
 CATEGORY_LIMIT = 100  # more distinct values than that are hashed
 RARE = 0.05  # a class with a smaller share deserves a word
 LABEL_ROOM = 10  # widths of the observed range by which a label may leave it
-
-_ANY = 1_000_000
-_TREE = "hoeffding_adaptive_tree"
-# slot -> recipe, the number of features up to which it is worth its time, why; the first is champion
-ROSTERS: dict[Task, dict[str, tuple[str, int, str]]] = {
-    "binary": {
-        "lr": ("logistic_regression", _ANY, "slow to learn, steady while the world is"),
-        "lr-fast": ("logistic_regression_fast", _ANY, "learns ten times faster: for a moving world"),
-        "curves": ("logistic_regression_additive", 50, "a curve for each number"),
-        "tree": (_TREE, 20, "sees how features act together; dearer than all others"),
-    },
-    "multiclass": {
-        "lr": ("one_vs_rest", _ANY, "a logistic regression for each class"),
-        "lr-fast": ("one_vs_rest_fast", _ANY, "learns ten times faster: for a moving world"),
-        "tree": (_TREE, 20, "sees how features act together; dearer than all others"),
-    },
-    "regression": {
-        "curves": ("additive_regression", 50, "a curve for each number; cannot diverge"),
-        "lr": ("linear_regression_robust", _ANY, "straight lines; cannot diverge"),
-    },
-}
 
 _CLOSED = (
     "monday tuesday wednesday thursday friday saturday sunday",
@@ -66,6 +47,10 @@ class Wishes:
         The columns of event time and of the entity, where there are such.
     task
         Instead of the one the labels suggest.
+    preset
+        The roster, instead of the one that `learners.presets.choose` takes.
+    rate
+        Events a second that are expected, where said.
     """
 
     label: str
@@ -74,6 +59,8 @@ class Wishes:
     timestamp: str | None = None
     key: str | None = None
     task: Task | None = None
+    preset: Preset | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +117,13 @@ def write_definition(survey: Survey, wishes: Wishes) -> str:
     columns = [survey.columns[name] for name, _, _ in features]
     return "\n".join(
         [
-            *_head(survey, wishes, truth, len(features)),
+            *_head(survey, wishes, truth),
             "",
             *truth.lines,
             "",
             *_feature_lines(features, left_out, truth.task),
             "",
-            *_models(truth.task, len(features)),
+            *_models(truth, len(features), wishes),
             "",
             *_rules(truth, columns),
             "",
@@ -341,15 +328,13 @@ def _closed(column: Column) -> list[str] | None:
     return None
 
 
-def _head(survey: Survey, wishes: Wishes, truth: Truth, width: int) -> list[str]:
-    champion = next(slot for slot, (_, widest, _) in ROSTERS[truth.task].items() if width <= widest)
+def _head(survey: Survey, wishes: Wishes, truth: Truth) -> list[str]:
     return [
         f"# Written by `meander init` from {survey.rows:,} rows of {quoted(wishes.source)}.",
         "# Lines that start with # show a default, or an example. `meander check` tells what holds.",
         "",
         f"name = {toml.value(wishes.name)}  # names the topics: {wishes.name}.events and so on",
         f"task = {toml.value(truth.task)}  # column {quoted(wishes.label)}, {truth.summary}",
-        f"champion = {toml.value(champion)}  # the model that answers first",
         *toml.defaults(Definition, skip=("champion",)),
     ]
 
@@ -372,12 +357,26 @@ def _feature_lines(features: list[Entry], left_out: list[tuple[str, str]], task:
     return lines
 
 
-def _models(task: Task, width: int) -> list[str]:
-    lines = ["# The roster: all learn from every label; one answers, until another has proved better."]
-    for slot, (recipe, widest, why) in ROSTERS[task].items():
-        off = "" if width <= widest else "# "
-        cost = f"; slow with {width} features" if off else ""
-        lines += [f"{off}[models.{slot}]", f"{off}recipe = {toml.value(recipe)}  # {why}{cost}"]
+def _models(truth: Truth, width: int, wishes: Wishes) -> list[str]:
+    task, classes = truth.task, len(truth.classes)
+    if wishes.preset is None:
+        preset, why = presets.choose(task, width, classes, wishes.rate)
+    else:
+        preset, why = wishes.preset, "as asked for"
+    cost = presets.cost(task, preset, width, classes)
+    others = ", ".join(
+        f"{other} {presets.cost(task, other, width, classes)}" for other in presets.PRESETS if other != preset
+    )
+    lines = [
+        "# The roster: all learn from every label, and answer together at the weight each has earned.",
+        f"# Preset {preset}, {why}: about {cost} microseconds an event on one core with {width} features,",
+        f"# all included (`python benchmarks/presets.py` measures it). With --preset: {others}.",
+    ]
+    if wishes.rate is not None:
+        part = presets.share(task, preset, width, classes, wishes.rate)
+        lines.append(f"# {wishes.rate:,.0f} events a second take about {part}; partitions share them.")
+    for slot, recipe, said in presets.ROSTERS[task][preset]:
+        lines += [f"[models.{slot}]", f"recipe = {toml.value(recipe)}  # {said}"]
     return lines
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from learners.definition import Task
 from learners.errors import MeanderError
+from learners.presets import PRESETS, Preset
 from producers.files import rows
 from producers.survey import Survey
 from stream.init import Wishes, name_from, write_definition
@@ -25,6 +27,12 @@ HASTE = 100_000  # rows after which a column that was asked for should have been
     type=click.Choice(["binary", "multiclass", "regression"]),
     help="If not what the labels suggest.",
 )
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="The roster: cheap, good, or best. Default: by features, classes and rate.",
+)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second to expect.")
 @click.option("--name", help="Of the deployment: a-z, 0-9, hyphens. Default: from the file's name.")
 @click.option(
     "-o",
@@ -39,7 +47,9 @@ def command(
     label: str,
     timestamp: str | None,
     key: str | None,
-    task: str | None,
+    task: Task | None,
+    preset: Preset | None,
+    rate: float | None,
     name: str | None,
     output: str,
     force: bool,
@@ -55,7 +65,7 @@ def command(
     target = None if output == "-" else Path(output)
     if target and target.exists() and not force:
         raise MeanderError(f"{output} exists: name another file with -o, or add --force to overwrite it")
-    wishes = Wishes(label, name or name_from(data), Path(data).name, timestamp, key, task)  # type: ignore[arg-type]
+    wishes = Wishes(label, name or name_from(data), Path(data).name, timestamp, key, task, preset, rate)
     text = write_definition(_survey(data, wishes), wishes)
     settings = parse_settings(tomllib.loads(text), output)  # what is written must load
     if target is None:
@@ -86,9 +96,8 @@ def _survey(data: str, wishes: Wishes) -> Survey:
 def _told(settings: Settings, data: str, output: str) -> str:
     definition = settings.definition
     classes = f", {len(definition.classes)} classes" if definition.classes else ""
-    champion = definition.models[definition.champion or ""].recipe
     return (
         f"Wrote {output}: {definition.name}, {definition.task}{classes}, "
-        f"{len(definition.features)} features, champion {champion}.\nRead it, then:\n"
+        f"{len(definition.features)} features, models {', '.join(definition.models)}.\nRead it, then:\n"
         f"  meander check {output}\n  meander replay {output} {data}"
     )

@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 from click.testing import CliRunner
 
-from learners import catalogue, rules
+from learners import catalogue, presets, rules
 from learners.contract import Contract
 from producers.files import label_of, rows, typed
 from producers.survey import Survey, SurveyError, head_room
@@ -168,6 +168,29 @@ def test_five_hundred_columns():
     assert len(text.splitlines()) < 600
     assert "tree" not in found.models
     assert exercise(found, data) == 60
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS)
+def test_a_preset_is_written_with_what_it_costs(preset):
+    """Each preset's roster is written whole, and a comment tells its cost and that of the others."""
+    data = [{"a": str(i % 17), "b": str(i % 5), "y": "no" if i % 3 else "yes"} for i in range(300)]
+    found, text = definition(data, preset=preset, rate=100.0)
+    seats = presets.ROSTERS["binary"][preset]
+    assert {slot: m.recipe for slot, m in found.models.items()} == {s.slot: s.recipe for s in seats}
+    for named in presets.PRESETS:
+        assert f"{named}" in text
+        assert f" {presets.cost('binary', named, 2, 2)}" in text
+    assert "100 events a second take about" in text
+    assert exercise(found, data) == 200
+
+
+def test_without_a_preset_the_rate_decides():
+    """A slow stream gets the dearest roster, a quick one the cheapest, and the reason is written."""
+    data = [{"a": str(i % 17), "y": "no" if i % 3 else "yes"} for i in range(300)]
+    for rate, preset in ((1.0, "accurate"), (1e5, "fast"), (None, "balanced")):
+        found, text = definition(data, rate=rate)
+        assert len(found.models) == len(presets.ROSTERS["binary"][preset])
+        assert f"Preset {preset}, " in text
 
 
 def test_ugly_names_stay_what_they_are(tmp_path):
