@@ -227,7 +227,7 @@ def adaptive_random_forest(
     return features.prepare(d, model, "tree")
 
 
-@_recipe(*CLASSES)
+@_recipe(*CLASSES, renews=True)
 def hoeffding_adaptive_tree_fast(
     d: Definition, *, grace_period: int = 50, delta: float = 0.01, tau: float = 0.1
 ) -> base.Estimator:
@@ -240,13 +240,13 @@ def hoeffding_adaptive_tree_fast(
 # Members of Meander's own, in numpy
 
 
-@_recipe(*CLASSES)
+@_recipe(*CLASSES, renews=True)
 def near_rows(d: Definition, *, k: int = 10, window: int = 1000) -> base.Estimator:
     """Nearest of the last rows, each trusted as far as it was right: non-linear, renews itself."""
     return features.prepare(d, NearRowsClassifier(k, window), "vector")
 
 
-@_recipe(*CLASSES)
+@_recipe(*CLASSES, renews=True)
 def waves(
     d: Definition, *, waves: int = 256, gamma: float = 1.0, learning_rate: float = 1.0
 ) -> base.Estimator:
@@ -257,7 +257,7 @@ def waves(
 # Regression
 
 
-@_recipe("regression")
+@_recipe("regression", renews=True)
 def near_rows_regressor(
     d: Definition, *, k: int = 5, window: int = 1000, tolerance: float = 4.0
 ) -> base.Estimator:
@@ -265,7 +265,7 @@ def near_rows_regressor(
     return features.prepare(d, NearRowsRegressor(k, window, tolerance), "vector")
 
 
-@_recipe("regression")
+@_recipe("regression", renews=True)
 def waves_regressor(
     d: Definition, *, waves: int = 256, gamma: float = 1.0, learning_rate: float = 0.6
 ) -> base.Estimator:

@@ -122,8 +122,8 @@ def _surprising_data(d: Definition) -> Iterator[str]:
 
 
 def _surprising_policy(d: Definition) -> Iterator[str]:
-    champion = d.models[d.champion or ""]
-    if champion.recipe == "linear_regression":
+    champion = d.models.get(d.champion or "")  # a blend mutes what diverges
+    if champion is not None and champion.recipe == "linear_regression":
         yield (
             "linear_regression can diverge when a feature that was constant begins to move; "
             "linear_regression_robust does not"
