@@ -379,7 +379,7 @@ SHARED = [
 
 @pytest.mark.parametrize(("name", "task", "recipe", "width", "positive"), SHARED)
 def test_real_streams(data_folder, name, task, recipe, width, positive):
-    """On each real stream the blend serves, of a roster whose first recipe has known scores, on all columns."""
+    """On each real stream the blend serves; the first recipe of its roster is the one with known scores."""
     file = data_folder / f"{name}.csv.gz"
     found, _ = definition(rows(file, 5000), "target")
     assert (found.task, len(found.features)) == (task, width)
