@@ -16,9 +16,10 @@ COMMANDS = (
     "produce",
     "replay",
     "rebuild",
-    "scenario",
     "snapshots",
     "dead-letters",
+    "scenario",
+    "calibrate",
     "demo",
     "schema",
 )
