@@ -132,7 +132,7 @@ class Repair:
         self._integers = frozenset(n for n, f in features.items() if f.type == "integer")
         self.needed = bool(self._bounded or self._spreads or self._optional)
 
-    def __call__(self, sent: dict[str, Any]) -> Repaired:
+    def __call__(self, sent: dict[str, Any], *, remember: bool = True) -> Repaired:
         """Repair the features of an event that keeps the contract otherwise, and remember its values."""
         features = sent
         flags: list[str] = []
@@ -161,13 +161,9 @@ class Repair:
         if violations:
             return Repaired(sent, (), violations)
         filled = [name for name in self._optional if features.get(name) is None]
-        for name, (_, spread) in self._spreads.items():
-            if features.get(name) is not None:
-                spread.update(features[name])
         fills = {name: self._fill(name) for name in filled}
-        for name, statistic in self._fills.items():
-            if name not in fills:
-                statistic.update(features[name])
+        if remember:
+            self._remember(features, fills)
         if filled:
             features = {name: value for name, value in features.items() if value is not None}
             for name, fill in fills.items():
@@ -175,6 +171,14 @@ class Repair:
                     features[name] = fill
                 flags.append(f"{'missing' if fill is None else 'filled'}:{name}")
         return Repaired(features, tuple(flags), violations)
+
+    def _remember(self, features: dict[str, Any], fills: dict[str, Any]) -> None:
+        for name, (_, spread) in self._spreads.items():
+            if features.get(name) is not None:
+                spread.update(features[name])
+        for name, statistic in self._fills.items():
+            if name not in fills:
+                statistic.update(features[name])
 
     def _outlier(
         self,

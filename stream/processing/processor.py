@@ -17,7 +17,7 @@ from learners.repair import Repair
 from learners.snapshot import Keys
 from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
-from stream.messages import DeadLetter, Example, LabelRecord, Output, Reason, Record, Source, Tick
+from stream.messages import DeadLetter, Example, LabelRecord, Output, Prediction, Reason, Record, Source, Tick
 from stream.ports import Observer
 from stream.processing.books import Books
 from stream.processing.learn import Learn
@@ -228,16 +228,31 @@ class Processor:
 
     def _repair(self, decoded: Decoded) -> bool:
         """Apply the contract's policies; returns whether models may see the event."""
-        if not self.repair.needed:
-            return True
-        sent = decoded.event.features
-        features, decoded.flags, decoded.violations = self.repair(sent)
-        if decoded.flags:
-            decoded.event.features, decoded.sent = features, sent
-            repairs = self.books.repairs
-            for flag in decoded.flags:
-                repairs[flag] = repairs.get(flag, 0) + 1
+        self._apply(decoded, remember=True)
+        repairs = self.books.repairs
+        for flag in decoded.flags:
+            repairs[flag] = repairs.get(flag, 0) + 1
         return not decoded.violations
+
+    def _apply(self, decoded: Decoded, *, remember: bool) -> None:
+        if self.repair.needed:
+            sent = decoded.event.features
+            features, decoded.flags, decoded.violations = self.repair(sent, remember=remember)
+            if decoded.flags:
+                decoded.event.features, decoded.sent = features, sent
+
+    def preview(self, record: Record) -> Prediction:
+        """Return what the answer to an event would be now. Nothing is counted, kept or learned.
+
+        Raises
+        ------
+        RefusalError
+            When the envelope is not valid.
+        """
+        decoded = self.codec.event(record)
+        if not decoded.broken:
+            self._apply(decoded, remember=False)
+        return self.serve.ask(record, decoded, self.learn.roster)[0]
 
     def _make_good(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
         """Take an event that had broken the contract and was sent again put right: learned, not answered."""

@@ -73,8 +73,13 @@ class Serve:
         self.watermark = NEVER
         self.predicted = 0
 
-    def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
-        """Answer an event: by the champion, a rule or the default, in this order of right."""
+    def ask(
+        self, record: Record, decoded: Decoded, roster: Roster
+    ) -> tuple[Prediction, dict[str, Any], Asked]:
+        """Return the answer to an event, the features as they were seen, and what everybody said.
+
+        The champion answers, a rule or the default, in this order of right. Nothing is counted or kept.
+        """
         event, violations = decoded.event, decoded.violations
         timestamp = record.timestamp if event.timestamp is None else event.timestamp
         x, flags, broken = event.features, decoded.flags, decoded.broken
@@ -104,8 +109,14 @@ class Serve:
             model_version=roster.name(roster.members[served]) if 0 <= served < roster.first_rule else None,
             flags=flags,
         )
+        return prediction, x, asked
+
+    def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
+        """Answer an event, and take note of it."""
+        prediction, x, asked = self.ask(record, decoded, roster)
+        timestamp, broken = prediction.timestamp, decoded.broken
         example = Example(
-            event.id,
+            prediction.id,
             record.key,
             record.partition,
             record.offset,
@@ -113,7 +124,7 @@ class Serve:
             x,
             asked.panel,
             asked.answers,
-            served,
+            asked.served,
             asked.answer,
             self.predicted,
             broken,

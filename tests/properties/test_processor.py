@@ -75,6 +75,23 @@ def is_envelope(message: object) -> bool:
 
 
 @given(records=streams)
+def test_asking_changes_nothing_and_tells_the_truth(records: list[Record]) -> None:
+    """A preview leaves no trace in what comes after; a new event is then answered as the preview said."""
+    plain, asked = Processor(DEFINITION), Processor(DEFINITION)
+    for new in records:
+        outputs = run(plain, [new])
+        if new.source == "events":
+            try:
+                said = asked.codec.encode_message(asked.preview(new))
+            except RefusalError:
+                said = None
+            for topic, _, value, _ in outputs:
+                assert topic != "predictions" or value == said
+        assert run(asked, [new]) == outputs
+    assert asked.snapshot() == plain.snapshot()
+
+
+@given(records=streams)
 def test_a_repeated_record_changes_nothing(records: list[Record]) -> None:
     """Records delivered again, as after a rebalance, give nothing and leave the state as it was."""
     processor = Processor(DEFINITION)
