@@ -87,10 +87,28 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Regression: the range a label may have, both ends included.
     ttl
         How long a prediction waits for its label, in event time (``"90s"``, ``"36h"``, ``"30d"``).
+    expire_as
+        The label that a prediction is taken to have when its time is over without one (no click within
+        an hour means 0): scored and learned as such. Without it, it is unavailable: counted, not learned.
+    after_ttl
+        What a label does that comes later still: ``ignore`` (counted), ``learn`` (scored and learned all
+        the same), ``correct`` (scored only).
+    on_correction
+        What is learned from a label that corrects an earlier one: ``ignore`` (nothing) or ``learn-again``
+        (the new one, too). The score is corrected either way.
+    idle
+        How long the events, or the labels on their own topic, may be silent before time passes without
+        them: what is on its way for less does not come too late.
+    early_ttl
+        How long a label waits for its event, in event time. Default: as ``ttl``.
     pending_limit
-        How many predictions of a partition may wait for a label; beyond it the oldest gives up.
+        How many predictions of a partition may wait for a label; beyond it the oldest is given up as
+        unavailable.
     early_limit
         How many labels of a partition may wait for their event.
+    keep_limit
+        How many events of a partition are kept whole after their label came or their time was over, for
+        corrections and late labels: what comes for an older one is counted as late. 0 keeps none.
     remember_ids
         How many of the last event ids of a partition are known as duplicates.
     """
@@ -101,8 +119,14 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min: float | None = None
     max: float | None = None
     ttl: str = "30d"
+    expire_as: ClassName | float | None = None
+    after_ttl: Literal["ignore", "learn", "correct"] = "ignore"
+    on_correction: Literal["ignore", "learn-again"] = "ignore"
+    idle: str = "10m"
+    early_ttl: str | None = None
     pending_limit: int = 1_000_000
     early_limit: int = 100_000
+    keep_limit: int = 2000
     remember_ids: int = 50_000
 
 
@@ -445,8 +469,9 @@ def _check_label(d: Definition) -> None:
             raise DefinitionError("label.classes", "regression has no classes", "Remove classes and positive")
         if label.min is not None and label.max is not None and label.min >= label.max:
             raise DefinitionError("label.min", f"{label.min} is not below max = {label.max}", "Swap them")
-        if label.default is not None and isinstance(label.default, str | bool):
-            raise DefinitionError("label.default", f"{label.default!r} is no number", "Write a number")
+        for key, value in (("default", label.default), ("expire_as", label.expire_as)):
+            if value is not None and isinstance(value, str | bool):
+                raise DefinitionError(f"label.{key}", f"{value!r} is no number", "Write a number")
     else:
         if label.min is not None or label.max is not None:
             raise DefinitionError("label.min", f"a {d.task} label has no range", "Remove min and max")
@@ -465,11 +490,17 @@ def _check_label(d: Definition) -> None:
             raise DefinitionError(
                 "label.positive", f"{label.positive!r} is no declared class", f"One of: {list(d.classes)}"
             )
-        if label.default is not None and d.classes and label.default not in d.classes:
-            raise DefinitionError(
-                "label.default", f"{label.default!r} is no declared class", f"One of: {list(d.classes)}"
-            )
+        for key, value in (("default", label.default), ("expire_as", label.expire_as)):
+            if value is not None and d.classes and value not in d.classes:
+                raise DefinitionError(
+                    f"label.{key}", f"{value!r} is no declared class", f"One of: {list(d.classes)}"
+                )
     parse_duration(label.ttl, "label.ttl")
+    parse_duration(label.idle, "label.idle")
+    if label.early_ttl is not None:
+        parse_duration(label.early_ttl, "label.early_ttl")
+    if label.keep_limit < 0:
+        raise DefinitionError("label.keep_limit", "is negative", "Use 0 to keep none")
     for key in ("pending_limit", "early_limit", "remember_ids"):
         if getattr(label, key) < 1:
             raise DefinitionError(

@@ -6,10 +6,11 @@ same order on the same River objects: answers and state are equal to the last bi
 them to it. Anything else is called as it is.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from river import compose, preprocessing
+from river import compose, multiclass, preprocessing
 
 Predict = Callable[[dict[str, Any]], Any]
 Learn = Callable[[dict[str, Any], Any], Any]
@@ -55,6 +56,32 @@ def learner(estimator: Any) -> Learn:
         learn_model(z, y)
 
     return learn
+
+
+def weighted_learner(estimator: Any) -> Callable[[dict[str, Any], Any, float], None] | None:
+    """Return what teaches an estimator an example of a weight; None when it takes no weights.
+
+    Examples
+    --------
+    >>> from river import linear_model, naive_bayes
+    >>> weighted_learner(linear_model.LogisticRegression()) is None
+    False
+    >>> weighted_learner(naive_bayes.GaussianNB()) is None
+    True
+    """
+    if not _weighs(estimator):
+        return None
+    teach = estimator.learn_one
+    return lambda x, y, weight: teach(x, y, w=weight)
+
+
+def _weighs(estimator: Any) -> bool:
+    while isinstance(estimator, compose.Pipeline) and estimator.steps:
+        estimator = list(estimator.steps.values())[-1]
+    if isinstance(estimator, multiclass.OneVsRestClassifier):  # passes on what it is given
+        return _weighs(estimator.classifier)
+    method = getattr(estimator, "learn_one", None)
+    return method is not None and "w" in inspect.signature(method).parameters
 
 
 def _scaler_and_model(estimator: Any) -> tuple[Any, Any] | None:

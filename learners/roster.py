@@ -10,7 +10,7 @@ from msgspec import Struct
 from learners import catalogue, rules
 from learners.definition import BLEND, Definition, Model
 from learners.detectors import Monitor
-from learners.direct import learner, predictor
+from learners.direct import learner, predictor, weighted_learner
 from learners.errors import MeanderError
 from learners.pool import Seat, make_pool
 from learners.scores import Score
@@ -68,13 +68,13 @@ class Member:
         Watches its loss, where it is in the pool.
     idle
         Labels since its weight was last worth anything; for admitted ones.
-    predict, learn
-        What asks and what teaches the estimator; see `bind`.
+    predict, learn, learn_weighted
+        What asks and what teaches the estimator; see `bind`. The last is None where it takes no weights.
     """
 
     __slots__ = (
-        "estimator", "idle", "learn", "learned", "learns", "model", "monitor", "number", "origin", "parent",
-        "predict", "replaces", "score", "slot", "started", "version",
+        "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor", "number",
+        "origin", "parent", "predict", "replaces", "score", "slot", "started", "version",
     )  # fmt: skip
 
     def __init__(
@@ -100,9 +100,14 @@ class Member:
         """Find the shortest way to the estimator's predictions (of this method) and learning."""
         self.predict = predictor(self.estimator, method)
         self.learn = learner(self.estimator)
+        self.learn_weighted = weighted_learner(self.estimator)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__ if name not in ("predict", "learn")}
+        return {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in ("predict", "learn", "learn_weighted")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

@@ -49,3 +49,24 @@ class Score:
         n = self.scored = self.scored + 1
         self.total += loss
         self.recent += (loss - self.recent) / (n if n < FADING else FADING)
+
+    def correct(self, before: float, loss: float, since: int) -> None:
+        """Put a loss in the place of one that was added ``since`` losses ago.
+
+        >>> right, corrected = Score(), Score()
+        >>> for n in range(3):
+        ...     right.add(float(n == 1)), corrected.add(float(n == 0))
+        (None, None)
+        ...
+        >>> corrected.correct(1.0, 0.0, since=2)
+        >>> corrected.correct(0.0, 1.0, since=1)
+        >>> corrected.total == right.total, abs(corrected.recent - right.recent) < 1e-12
+        (True, True)
+        """
+        difference, n = loss - before, self.scored
+        self.total += difference
+        if n <= FADING:
+            self.recent += difference / max(n, 1)
+        else:
+            weight = (1.0 - 1.0 / FADING) ** max(since, 0) / FADING
+            self.recent += difference * weight

@@ -23,6 +23,7 @@ from stream.messages import (
     Tick,
     Time,
     Transition,
+    Weight,
 )
 
 MAX_BYTES = 1_000_000
@@ -96,6 +97,7 @@ class Codec:
                 ("features", contract.features_type),
                 ("timestamp", Time | None, None),
                 ("label", Any, UNSET),
+                ("weight", Weight, 1.0),
                 ("schema", Literal[1], 1),
             ],
             gc=False,

@@ -20,6 +20,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Sentence = Annotated[str, Meta(max_length=2000)]
+Weight = Annotated[float, Meta(ge=0, le=1e6)]
 Time = Annotated[int, Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]  # milliseconds since 1970, up to the year 10000
 
 
@@ -59,12 +60,15 @@ class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
         Event time in milliseconds. Absent: the record's.
     label
         The truth, if it is known already: predicted first, learned at once.
+    weight
+        How much the label counts in learning, where the model takes weights; 0: it is scored only.
     """
 
     id: str
     features: dict[str, Any]
     timestamp: Time | None = None
     label: Any = UNSET
+    weight: Weight = 1.0
     schema: int = SCHEMA_VERSION
 
 
@@ -82,7 +86,10 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
     unavailable
         The truth will never be known.
     corrects
-        This replaces a label sent before. Not acted on yet: it counts as a duplicate.
+        This replaces a label sent before: scores are corrected, and learned is what ``label.on_correction``
+        says.
+    weight
+        How much it counts in learning, where the model takes weights; 0: it is scored only.
     """
 
     id: str
@@ -90,6 +97,7 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
     timestamp: Time | None = None
     unavailable: bool = False
     corrects: bool = False
+    weight: Weight = 1.0
     schema: int = SCHEMA_VERSION
 
 
@@ -257,6 +265,8 @@ class Example(Struct, gc=False):
         The event broke the contract: scored, never learned.
     label
         The truth, once it came, in the task's own form.
+    weight
+        Of that label.
     """
 
     id: str
@@ -272,6 +282,7 @@ class Example(Struct, gc=False):
     ordinal: int
     broken: bool = False
     label: Any = UNSET
+    weight: float = 1.0
     schema: int = SCHEMA_VERSION
 
     @property

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stream.messages import Example, Output, Record
 
@@ -12,6 +12,9 @@ class Observer(Protocol):
 
     def labelled(self, example: Example, slots: tuple[str, ...]) -> None:
         """Take an example whose label came; ``slots`` names the members of its panel ("": gone since)."""
+
+    def corrected(self, example: Example, before: Any, slots: tuple[str, ...]) -> None:
+        """Take an example whose label replaces ``before`` (UNSET: it had none); ``slots`` as above."""
 
 
 class Sink(Protocol):

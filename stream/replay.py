@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import msgspec
+from msgspec import UNSET
 
 from learners.contract import Contract
 from learners.definition import Definition
@@ -77,6 +78,11 @@ class Outcomes:
     def labelled(self, example: Example, slots: tuple[str, ...]) -> None:
         """Take an example whose label came (see `stream.ports.Observer`); scored after its prediction."""
         self._labelled.append((example, slots))
+
+    def corrected(self, example: Example, before: Any, slots: tuple[str, ...]) -> None:
+        """Take a label that replaces another: the report stays with an event's first one."""
+        if before is UNSET:
+            self.labelled(example, slots)
 
     def _score(self, example: Example, slots: tuple[str, ...]) -> None:
         members = {slot: answer for slot, answer in zip(slots, example.answers, strict=True) if slot}

@@ -15,7 +15,8 @@ TINY: dict[str, Any] = {
     "task": "binary",
     "features": {"x": {"min": -10, "max": 10}, "y": {"missing": "mean"}},
     "label": {
-        "classes": ["no", "yes"], "ttl": "60ms", "pending_limit": 6, "early_limit": 3, "remember_ids": 5,
+        "classes": ["no", "yes"], "ttl": "60ms", "idle": "20ms", "keep_limit": 4,
+        "pending_limit": 6, "early_limit": 3, "remember_ids": 5,
     },
     "rules": {"high": {"when": "x > 5", "then": {"yes": 0.9}}},
     "warm_up": 4,

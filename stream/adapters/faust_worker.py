@@ -10,9 +10,12 @@ import os
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
+from itertools import groupby
 from typing import Any, cast
 
 import faust
@@ -54,6 +57,7 @@ from stream.processing.recovery import (
     check_identities,
     identities,
 )
+from stream.processing.segments import Appended
 from stream.processing.standing import Status
 from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
 from stream.settings import Kafka, Settings
@@ -87,8 +91,10 @@ class Partition:
         outbox: Outbox,
         generation: int,
         topics: dict[str, str],
+        keep: int,
     ) -> None:
         self.processor, self.outbox = processor, outbox
+        self.named: deque[frozenset[str]] = deque(maxlen=keep)  # segments of the snapshots kept in the store
         self.generation = generation  # of its snapshots
         self.topics = topics  # what tells them from others of the same names
         self.ends = ends  # next offset of each output topic, as far as acknowledged
@@ -280,7 +286,9 @@ class Lane:
                 outbox = Outbox(producer, self._topics, number, self.lease, self._failed, self._answered)
                 # above what was saved, even where a group that was gone for long counts anew
                 generation = max(self.generation, saved + 1)
-                partition = self.partitions[number] = Partition(processor, ends, outbox, generation, topics)
+                keep = self.settings.snapshots.keep
+                partition = Partition(processor, ends, outbox, generation, topics, keep)
+                self.partitions[number] = partition
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
             self.ready, self.restoring = True, False
@@ -338,7 +346,8 @@ class Lane:
         kept = self.store.load(number)
         for stored in kept:
             try:
-                facts = processor.restore(stored.data, stored.generation)
+                read = partial(self.store.read, number)
+                facts = processor.restore(stored.data, stored.generation, read)
                 starts, known = facts["outputs"], facts.get("topics", {})
                 break
             except SnapshotError as error:
@@ -347,6 +356,7 @@ class Lane:
                 log.warning("snapshot.refused partition=%d reason=%s", number, error)
                 self.store.set_aside(number, stored.name, str(error))
                 processor = Processor(definition, number, keys=self.keys)
+        processor.serve.keep_clear_of(self.store.segments(number))
         check_identities(history, number, known)
         tail = Tail(history, number, starts)
         before = dict(processor.next)
@@ -392,31 +402,46 @@ class Lane:
         async with self._lock:
             positions = dict(partition.processor.next)
             began = time.thread_time()
-            data = partition.processor.snapshot(
+            data, appended = partition.processor.checkpoint(
                 outputs=partition.ends, generation=partition.generation, topics=partition.topics
             )
             cost = time.thread_time() - began
+            partition.named.append(frozenset(partition.processor.serve.segments()))
             settled = await partition.outbox.settle()
         try:
             partition.ends.update(await settled)
-        except ClosedError:
-            return  # somebody else goes on from the snapshot before
-        try:
-            cost += await asyncio.to_thread(self._store, number, data, partition.generation)
-        except (StoreUnavailableError, OSError) as error:  # what was kept is kept; the next may fare better
-            partition.failures += 1
+            cost += await asyncio.to_thread(self._store, partition, data, appended)
+        except BaseException as error:  # whatever it was, what was to be appended may be missing
+            partition.processor.serve.write_all_again()
+            partition.named.clear()
+            if isinstance(error, ClosedError):
+                return  # somebody else goes on from the snapshot before
+            if not isinstance(error, StoreUnavailableError | OSError):
+                raise
+            partition.failures += 1  # what was kept is kept; the next may fare better
             partition.due = self.lease.clock() + max(self.pace.every, RETRY)
             log.warning("snapshot.failed partition=%d reason=%s", number, error)
             return
         reach("snapshot.durable")
         partition.due = self.lease.clock() + self.pace.wait(cost, len(self.partitions))
-        partition.saved, partition.saved_at, partition.saved_bytes = positions, time.time(), len(data)
+        partition.saved, partition.saved_at = positions, time.time()
+        partition.saved_bytes = len(data) + sum(len(more.data) for more in appended)
         self.tally.seconds["snapshot"] += cost
 
-    def _store(self, number: int, data: bytes, generation: int) -> float:
-        """Save; returns the seconds of processor time it took."""
-        began = time.thread_time()
-        self.store.save(number, data, generation)
+    def _store(self, partition: Partition, data: bytes, appended: list[Appended]) -> float:
+        """Make durable what a snapshot names, then the snapshot; delete segments that no kept one names.
+
+        Returns the seconds of processor time it took.
+        """
+        began, number = time.thread_time(), partition.processor.partition
+        for segment, pieces in groupby(appended, lambda a: a.segment):
+            self.store.append(number, segment, b"".join(piece.data for piece in pieces))
+        self.store.save(number, data, partition.generation)
+        if len(partition.named) == partition.named.maxlen:  # else some of those kept are from before
+            needed = frozenset[str]().union(*partition.named)
+            for segment in self.store.segments(number):
+                if segment not in needed:
+                    self.store.drop(number, segment)
         return time.thread_time() - began
 
     async def release(self) -> None:

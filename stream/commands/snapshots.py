@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import click
@@ -94,7 +95,7 @@ def verify(definition: str, partition: int | None, as_json: bool) -> None:
     keys = _keys(settings)
     with closing(_opened(settings)) as store:
         rows = [
-            {**_row(number, stored), "verdict": _verdict(settings, keys, number, stored)}
+            {**_row(number, stored), "verdict": _verdict(settings, keys, store, number, stored)}
             for number, stored in _all(settings, store, partition)
         ]
     _print(rows, as_json)
@@ -221,11 +222,12 @@ def _shown(number: int, stored: Stored, keys: Keys) -> dict[str, Any]:
     }
 
 
-def _verdict(settings: Settings, keys: Keys, number: int, stored: Stored) -> str:
+def _verdict(settings: Settings, keys: Keys, store: StateStore, number: int, stored: Stored) -> str:
     from stream.processing.processor import Processor
 
     try:
-        Processor(settings.definition, number, keys=keys).restore(stored.data, stored.generation)
+        processor = Processor(settings.definition, number, keys=keys)
+        processor.restore(stored.data, stored.generation, partial(store.read, number))
     except SnapshotError as error:
         return str(error)
     return "sound"

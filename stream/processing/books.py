@@ -24,6 +24,7 @@ class Books(Struct):
     labels: int = 0
     learned: int = 0
     scored_only: int = 0
+    relabelled: int = 0  # replaced an earlier label in the scores
     duplicate_label: int = 0
     late: int = 0
     unmatched: int = 0
@@ -31,7 +32,10 @@ class Books(Struct):
     refused_label: int = 0
     early: int = 0  # waiting for their event: goes down again
     control: int = 0
-    expired: int = 0
+    expired: int = 0  # predictions, not labels: their time was over, or too many waited
+    given_up: int = 0  # of the expired, those that were too many
+    assumed: int = 0  # of the expired, taken to have the declared label
+    relearned: int = 0  # of the relabelled, learned again
     corrected: int = 0  # of the duplicates, those that made good an event which had broken the contract
     dead_letters: dict[str, int] = field(default_factory=dict)  # by reason
     repairs: dict[str, int] = field(default_factory=dict)  # by flag: filled:age, clipped:amount, ...
@@ -56,6 +60,7 @@ class Books(Struct):
         labels = self.labels - (
             self.learned
             + self.scored_only
+            + self.relabelled
             + self.duplicate_label
             + self.late
             + self.unmatched

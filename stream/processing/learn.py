@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from learners import pickling
 from learners.contract import Contract
@@ -93,9 +93,9 @@ class Learn:
         self.task.observe(label)
         evidence.observe(label)
         transitions: list[Transition] = []
-        if not roster.frozen:
+        if not roster.frozen and example.weight:
             roster.pool.learn(answers, label, lag)
-            for member, error in self._teach(example.features, label):
+            for member, error in self._teach(example.features, label, example.weight):
                 transitions += self.fail(member, error, timestamp, position)
         if not (
             signals or evidence.ripe or not roster.champion_serves or roster.pool.rules_share > RULES_LEAD
@@ -106,6 +106,41 @@ class Learn:
             evidence.signalled()
         decisions = decide(self.definition, roster, evidence, signals)
         return transitions + [self._carry_out(d, timestamp, position) for d in decisions]
+
+    def correct(
+        self, example: Example, before: Any, since: int, teach: bool, timestamp: int, position: str
+    ) -> list[Transition]:
+        """Score an event with another label than it was scored with, without a decision.
+
+        Detector, proofs and bets stay as they are: what was staked was staked on what was known.
+
+        Parameters
+        ----------
+        example
+            With the label that is right.
+        before
+            The one that was scored; UNSET when there was none.
+        since
+            Labels scored after that.
+        teach
+            Whether members learn it, too.
+        timestamp, position
+            As for `learn`.
+        """
+        roster, loss_of, label = self.roster, self.task.loss, example.label
+        scored = [(self.served, example.answer)] if example.served >= 0 else []
+        for number, answer in zip(example.panel, example.answers, strict=True):
+            member = roster.by_number.get(number)
+            if member is not None and answer is not None:
+                scored.append((member.score, answer))
+        for score, answer in scored:
+            loss = loss_of(answer, label)
+            if before is UNSET:
+                score.add(loss)
+            else:
+                score.correct(loss_of(answer, before), loss, since)
+        failed = self._teach(example.features, label, example.weight) if teach else []
+        return [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
 
     def fail(self, member: Member, error: str, timestamp: int, position: str) -> list[Transition]:
         """Put a fresh version in the place of a member that raised or answered something insane.
@@ -248,13 +283,16 @@ class Learn:
             if member.idle >= IDLE:
                 self.evidence.ripe = True
 
-    def _teach(self, x: dict[str, Any], label: Any) -> list[tuple[Member, str]]:
-        failed = []
+    def _teach(self, x: dict[str, Any], label: Any, weight: float) -> list[tuple[Member, str]]:
+        failed: list[tuple[Member, str]] = []
         if self.roster.blends:
             self.roster.blend.learned += 1
         for member in self.roster.learners:
             try:
-                member.learn(x, label)
+                if weight == 1.0 or member.learn_weighted is None:
+                    member.learn(x, label)
+                else:
+                    member.learn_weighted(x, label, weight)
                 member.learned += 1
             except Exception as error:  # noqa: BLE001  one member's trouble is not the others'
                 failed.append((member, f"{type(error).__name__}: {error}"))

@@ -17,11 +17,24 @@ from learners.repair import Repair
 from learners.snapshot import Keys
 from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
-from stream.messages import DeadLetter, Example, LabelRecord, Output, Prediction, Reason, Record, Source, Tick
+from stream.messages import (
+    DeadLetter,
+    Event,
+    Example,
+    LabelRecord,
+    Output,
+    Prediction,
+    Reason,
+    Record,
+    Source,
+    Tick,
+)
 from stream.ports import Observer
 from stream.processing.books import Books
 from stream.processing.learn import Learn
-from stream.processing.serve import NEVER, Serve
+from stream.processing.segments import Appended, Read
+from stream.processing.serve import NEVER, Joined, Serve, Todo
+from stream.processing.settled import Fate
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
 THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
@@ -80,7 +93,7 @@ class Processor:
         self.codec = Codec(contract)
         self.repair = Repair(definition.features)
         self.learn = Learn(definition, contract, prefix)
-        self.serve = Serve(definition, contract, self.learn.task, self.books)
+        self.serve = Serve(definition, contract, self.learn.task, self.books, partition)
         self.watcher = Watcher(definition)
         self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
         self._observer = observer
@@ -160,7 +173,7 @@ class Processor:
         event = decoded.event
         if event.label is not UNSET:
             books.labels += 1
-        if event.id in serve.known or event.id in serve.pending or event.id in serve.broken:
+        if serve.knows(event.id):
             books.duplicate += 1
             if event.id in serve.broken and not decoded.broken and self._repair(decoded):
                 self._make_good(record, decoded, outputs)
@@ -195,14 +208,14 @@ class Processor:
         if signals:
             self._emit(outputs, record, [self._signalled(s, source) for s in signals])
         if event.label is not UNSET:
-            self._label_inside(record, example, event.label, source, outputs)
+            self._label_inside(record, example, event, source, outputs)
         else:
             early = serve.take_early(event.id)
             serve.wait(example)
             if early is not None:
                 self._apply_label(record, early, example.timestamp, outputs)
         if serve.pending or serve.early:
-            serve.expire()
+            self._expire(record, outputs)
 
     def _signalled(self, signal: Signal, position: str) -> Transition:
         return Transition(
@@ -265,28 +278,29 @@ class Processor:
         for member, error in asked.broken:
             self._emit(outputs, record, self.learn.fail(member, error, serve.watermark, source))
         if label is not UNSET:
-            self._label_inside(record, example, label, source, outputs)
+            self._label_inside(record, example, decoded.event, source, outputs)
         elif before is not None and before.labelled:  # it came before, and was told as scored only
             books.scored_only -= 1
             example.label = before.label
-            serve.remember(example.id)
+            serve.settled.add(example.id, Fate.LABELLED, example, serve.scored)
             self._learn(record, example, source, outputs)
         else:
             serve.wait(example)
 
     def _label_inside(
-        self, record: Record, example: Example, label: Any, position: str, outputs: list[Output]
+        self, record: Record, example: Example, event: Event, position: str, outputs: list[Output]
     ) -> None:
         try:
-            example.label = self.serve.label_of(label)
+            example.label = self.serve.label_of(event.label)
         except RefusalError as refusal:
             self._refuse(outputs, record, refusal)
             self.serve.wait(example)  # a right label may still come on the labels topic
             return
+        example.weight = event.weight
         if example.broken:
             self.serve.wait(example)
         else:
-            self.serve.remember(example.id)
+            self.serve.settled.add(example.id, Fate.LABELLED, example, self.serve.scored)
         self._heard(record, outputs)
         self._learn(record, example, position, outputs)
 
@@ -303,31 +317,74 @@ class Processor:
 
     def _apply_label(self, record: Record, label: LabelRecord, time: int, outputs: list[Output]) -> None:
         try:
-            example = self.serve.match(label, time)
+            joined = self.serve.match(label, time)
         except RefusalError as refusal:
             self._refuse(outputs, record, refusal)
             return
-        if example is not None:
-            self.delays.append(time - example.timestamp)
-            self._learn(record, example, position_of(record), outputs)
+        if joined is None:
+            return
+        self.delays.append(time - joined.example.timestamp)
+        if joined.before is UNSET and joined.todo is Todo.LEARN:
+            self._learn(record, joined.example, position_of(record), outputs)
+        else:
+            self._correct(record, joined, outputs)
 
     def _learn(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
-        learn, serve = self.learn, self.serve
-        if self._observer is not None:
-            by_number = learn.roster.by_number
-            slots = tuple(by_number[n].slot if n in by_number else "" for n in example.panel)
-            self._observer.labelled(learn.told(example), slots)
-        if example.broken:
-            self.books.scored_only += 1
-            return
-        if learn.roster.frozen:
+        """Score and learn what has its label."""
+        if example.broken or self.learn.roster.frozen or not example.weight:
             self.books.scored_only += 1
         else:
             self.books.learned += 1
+        self._teach(record, example, position, outputs)
+
+    def _teach(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
+        learn, serve = self.learn, self.serve
+        if self._observer is not None:
+            self._observer.labelled(learn.told(example), self._slots(example))
+        if example.broken:
+            return
         lag = serve.predicted - example.ordinal - 1
         transitions = learn.learn(example, lag, serve.watermark, position)
+        serve.scored += 1
         if transitions:
             self._emit(outputs, record, transitions)
+
+    def _slots(self, example: Example) -> tuple[str, ...]:
+        by_number = self.learn.roster.by_number
+        return tuple(by_number[n].slot if n in by_number else "" for n in example.panel)
+
+    def _correct(self, record: Record, joined: Joined, outputs: list[Output]) -> None:
+        """Score what was scored with another label before, or what may be scored but not learned."""
+        serve, books, example = self.serve, self.books, joined.example
+        again = joined.todo is Todo.LEARN
+        if joined.todo is Todo.CORRECT:
+            again = self.definition.label.on_correction == "learn-again"
+        teach = again and not example.broken and not self.learn.roster.frozen and bool(example.weight)
+        if joined.todo is Todo.CORRECT:
+            books.relabelled += 1
+            books.relearned += teach
+        elif teach:
+            books.learned += 1
+        else:
+            books.scored_only += 1
+        if self._observer is not None:
+            self._observer.corrected(self.learn.told(example), joined.before, self._slots(example))
+        if example.broken:
+            return
+        since = serve.scored - joined.mark - 1
+        transitions = self.learn.correct(
+            example, joined.before, since, teach, serve.watermark, position_of(record)
+        )
+        if joined.before is UNSET:
+            serve.scored += 1
+        self._emit(outputs, record, transitions)
+
+    def _expire(self, record: Record, outputs: list[Output]) -> int:
+        """End the waits that are over; learn from those that are taken to have the declared label."""
+        count, assumed = self.serve.expire()
+        for example in assumed:
+            self._teach(record, example, position_of(record), outputs)
+        return count
 
     def _control(self, record: Record, outputs: list[Output]) -> None:
         self.books.control += 1
@@ -342,8 +399,8 @@ class Processor:
             made = self.learn.command(control, time, position, record.timestamp, self.revision)
             self._emit(outputs, record, made)
             return
-        self.serve.watermark = max(self.serve.watermark, control.timestamp)
-        expired = self.serve.expire()
+        self.serve.pass_time(control.timestamp)
+        expired = self._expire(record, outputs)
         if expired:
             # recorded, because its place among the labels cannot be told from the other outputs
             transition = Transition(
@@ -402,7 +459,18 @@ class Processor:
 
     def snapshot(self, **facts: Any) -> bytes:
         """Return the whole state as one fact: what is learned, what waits, and every position."""
-        sections = {"serve": self.serve.state(), "repair": self.repair.state(), "watch": self.watcher.state()}
+        return self._packed(self.serve.state(), facts)
+
+    def checkpoint(self, **facts: Any) -> tuple[bytes, list[Appended]]:
+        """Return a snapshot whose part for what waits names segments, and what to append to these first.
+
+        What was given before counts as appended; if it was not, call `Serve.write_all_again`.
+        """
+        serve, appended = self.serve.checkpoint()
+        return self._packed(serve, facts), appended
+
+    def _packed(self, serve: bytes, facts: dict[str, Any]) -> bytes:
+        sections = {"serve": serve, "repair": self.repair.state(), "watch": self.watcher.state()}
         sections |= self.learn.state()
         self._sizes = {
             int(name.removeprefix("member.")): len(data)
@@ -424,13 +492,15 @@ class Processor:
             self._keys,
         )
 
-    def restore(self, data: bytes, generation: int | None = None) -> dict[str, Any]:
+    def restore(self, data: bytes, generation: int | None = None, read: Read | None = None) -> dict[str, Any]:
         """Continue from a snapshot; returns the facts it was given.
 
         Parameters
         ----------
         generation
             Under which the store says it was saved.
+        read
+            Reads the segments that a checkpoint names.
 
         Raises
         ------
@@ -445,7 +515,7 @@ class Processor:
         if header.facts["partition"] != self.partition:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)
-        self.serve.resume(sections["serve"])
+        self.serve.resume(sections["serve"], read)
         self.repair.resume(sections["repair"])
         if "watch" in sections:  # snapshots from before anything was watched have none
             self.watcher.resume(sections["watch"])

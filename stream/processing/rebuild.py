@@ -5,9 +5,11 @@ Pure, as recovery is: what is rebuilt is a `Processor` that stands where the out
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from learners.contract import Contract, LabelError
 from learners.definition import Definition
@@ -18,6 +20,7 @@ from stream.ports import Log, StateStore, Stored
 from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, LostStateError, Tail, begin, identities
+from stream.processing.segments import Read
 
 Progress = Callable[[int], None]
 
@@ -101,6 +104,11 @@ class _Judge:
         """Take an example whose label came (see `stream.ports.Observer`)."""
         self._labelled.append(example)
 
+    def corrected(self, example: Example, before: Any, slots: tuple[str, ...]) -> None:
+        """Take a label that replaces another: the first one counts."""
+        if before is UNSET:
+            self._labelled.append(example)
+
     def answered(self, record: Record, outputs: list[Output]) -> None:
         """Take what an input gave."""
         for output in outputs:
@@ -155,7 +163,7 @@ def rebuild(
     except GoneError as error:
         if not accept_loss:
             raise GoneError(f"{error}. To go on without: meander rebuild DEFINITION --accept-loss") from None
-        restored = _newest(definition, partition, kept, keys)
+        restored = _newest(definition, partition, kept, keys, partial(store.read, partition))
         if restored is not None:
             rebuilt = go_on(*restored, log)
             said = f"{error}; what the newest snapshot has learned is kept"
@@ -168,12 +176,12 @@ def rebuild(
 
 
 def _newest(
-    definition: Definition, partition: int, kept: Sequence[Stored], keys: Keys
+    definition: Definition, partition: int, kept: Sequence[Stored], keys: Keys, read: Read
 ) -> tuple[Processor, dict[str, Any]] | None:
     for stored in kept:
         processor = Processor(definition, partition, keys=keys)
         with suppress(SnapshotError):
-            return processor, processor.restore(stored.data, stored.generation)
+            return processor, processor.restore(stored.data, stored.generation, read)
     return None
 
 

@@ -26,7 +26,7 @@ LABELS = {
     "learned": "learned",
     "scored_only": "scored_only",
     "duplicate_label": "duplicate",
-    "corrected": "corrected",
+    "relabelled": "corrected",
     "late": "late",
     "unmatched": "unmatched",
     "unavailable": "unavailable",

@@ -1,5 +1,7 @@
 """What the harness reads of a store, with nothing of a worker running."""
 
+from functools import partial
+
 from learners.errors import SnapshotError
 from learners.snapshot import read_header
 from stream.adapters.keys import load_keys
@@ -10,10 +12,12 @@ from stream.settings import Settings
 
 def newest(settings: Settings, partition: int) -> tuple[Processor, dict[str, int]] | None:
     """Return the newest sound snapshot, as a Processor, and the ends of the outputs it knows."""
-    for stored in open_store(settings).load(partition):
+    store = open_store(settings)
+    for stored in store.load(partition):
         processor = Processor(settings.definition, partition, keys=load_keys(settings)[0])
         try:
-            return processor, processor.restore(stored.data, stored.generation)["outputs"]
+            read = partial(store.read, partition)
+            return processor, processor.restore(stored.data, stored.generation, read)["outputs"]
         except SnapshotError:
             continue
     return None

@@ -19,7 +19,13 @@ events = st.fixed_dictionaries(
 )
 labels = st.one_of(
     st.fixed_dictionaries({"id": IDS, "label": LABELS}, optional={"timestamp": TIMES}),
-    st.fixed_dictionaries({"id": IDS, "unavailable": st.just(True)}),
+    st.fixed_dictionaries(
+        {"id": IDS, "label": LABELS},
+        optional={"corrects": st.just(True), "weight": st.sampled_from([0, 0.5, 3, -1]), "timestamp": TIMES},
+    ),
+    st.fixed_dictionaries(
+        {"id": IDS, "unavailable": st.just(True)}, optional={"corrects": st.just(True), "timestamp": TIMES}
+    ),
 )
 ticks = st.fixed_dictionaries({"type": st.just("tick"), "timestamp": TIMES})
 commands = st.fixed_dictionaries(

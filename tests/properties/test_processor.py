@@ -1,39 +1,110 @@
 """What holds of a Processor whatever comes."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from learners.contract import Contract
+from learners.definition import Definition
 from stream.codec import RefusalError
-from stream.messages import Record
+from stream.messages import Example, Record
 from stream.processing.processor import Processor
 from tests.properties.streams import dumped, nearly_good, stream_of, streams, values
-from tests.support import definition, predictions, record, run
+from tests.support import TINY, Published, definition, predictions, record, run
 
 DEFINITION = definition()
+POLICIES = [
+    definition(label={**TINY["label"], **policy})
+    for policy in (
+        {},
+        {"expire_as": "no", "after_ttl": "learn", "on_correction": "learn-again"},
+        {"expire_as": "yes", "after_ttl": "correct", "idle": "0s", "early_ttl": "10ms"},
+        {"after_ttl": "learn", "keep_limit": 0},
+    )
+]
 
 
-@given(records=streams, data=st.data())
-def test_resuming_changes_nothing(records: list[Record], data: st.DataObject) -> None:
+@given(records=streams, made=st.sampled_from(POLICIES), data=st.data())
+def test_resuming_changes_nothing(records: list[Record], made: Definition, data: st.DataObject) -> None:
     """Cut anywhere, restored from a snapshot, the rest of the stream gives the same values and headers."""
     cut = data.draw(st.integers(0, len(records)))
-    whole = Processor(DEFINITION)
+    whole = Processor(made)
     head, rest = run(whole, records[:cut]), run(whole, records[cut:])
-    first, second = Processor(DEFINITION), Processor(DEFINITION)
+    first, second = Processor(made), Processor(made)
     assert head == run(first, records[:cut])
     second.restore(first.snapshot())
+    assert second.serve.state() == first.serve.state()
     assert rest == run(second, records[cut:])
     assert whole.books == second.books
     assert whole.next == second.next
+    assert dict(whole.serve.pending.items()) == dict(second.serve.pending.items())
 
 
-@given(records=streams)
-def test_the_books_add_up(records: list[Record]) -> None:
+@given(records=streams, made=st.sampled_from(POLICIES), data=st.data())
+def test_checkpoints_change_nothing(records: list[Record], made: Definition, data: st.DataObject) -> None:
+    """Checkpoints anywhere, restarts from any of them, writes lost: the outputs are those of one long run."""
+    expected = run(Processor(made), records)
+    processor, stored = Processor(made), {}
+    last: tuple[bytes, int] | None = None
+    outputs: list[Published] = []
+    for number, new in enumerate(records):
+        step = data.draw(st.sampled_from(["go", "go", "save", "fail", "restart"]))
+        if step in ("save", "fail"):
+            snapshot, appended = processor.checkpoint()
+            for segment, more in appended[: 1 if step == "fail" else None]:
+                stored[segment] = stored.get(segment, b"") + more
+            if step == "save":
+                last = snapshot, number
+            else:
+                processor.serve.write_all_again()
+        elif step == "restart" and last is not None:
+            snapshot, cut = last
+            processor = Processor(made)
+            processor.restore(snapshot, read=lambda segment, length: stored[segment][:length])
+            processor.serve.keep_clear_of(list(stored))
+            again = run(processor, records[cut:number])
+            assert again == [] or outputs[-len(again) :] == again
+        outputs += run(processor, [new])
+    assert outputs == expected
+
+
+@given(records=streams, made=st.sampled_from(POLICIES))
+def test_nothing_is_learned_twice(records: list[Record], made: Definition) -> None:
+    """An event's label is scored once; only a correction replaces it."""
+    counter = Told()
+    processor = Processor(made, 0, counter)
+    run(processor, records)
+    assert [seen for seen, count in counter.first.items() if count > 1] == []
+    books = processor.books
+    assert sum(counter.first.values()) == books.learned + books.scored_only + books.assumed - counter.replaced
+    assert processor.learn.roster.champion.learned <= books.learned + books.assumed + books.relearned
+
+
+class Told:
+    """Counts first labels of events, by their ordinals, and later ones."""
+
+    def __init__(self) -> None:
+        self.first: Counter[int] = Counter()
+        self.replaced = 0
+
+    def labelled(self, example: Example, slots: tuple[str, ...]) -> None:
+        self.first[example.ordinal] += 1
+
+    def corrected(self, example: Example, before: object, slots: tuple[str, ...]) -> None:
+        if before is UNSET:
+            self.first[example.ordinal] += 1
+        else:
+            assert example.ordinal in self.first
+
+
+@given(records=streams, made=st.sampled_from(POLICIES))
+def test_the_books_add_up(records: list[Record], made: Definition) -> None:
     """Events, labels, duplicates, ticks, commands and garbage in any order: every input is accounted for."""
-    processor = Processor(DEFINITION)
+    processor = Processor(made)
     for new in records:
         processor.process(new)
         assert processor.books.unaccounted == 0

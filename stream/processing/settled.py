@@ -1,0 +1,203 @@
+"""Events that no longer wait: their ids are known for a while, the last of them whole."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from stream.messages import Example
+from stream.processing.segments import SIZE, Appended, Segments
+
+
+class Fate(IntEnum):
+    """Why an event no longer waits."""
+
+    LABELLED = 0  # its label came
+    UNAVAILABLE = 1  # it was said that none will come
+    EXPIRED = 2  # none came in time, or too many waited
+    ASSUMED = 3  # none came in time, and it was taken to have the declared one
+
+
+class Kept(Struct, gc=False):
+    """An event kept whole, so that what is said of it later finds it.
+
+    Attributes
+    ----------
+    number
+        How many were settled before it.
+    fate
+        Why it no longer waits.
+    mark
+        How many labels had been scored when it was.
+    example
+        With the label that was learned, or scored; UNSET where there was none.
+    """
+
+    number: int
+    fate: Fate
+    mark: int
+    example: Example
+
+
+class Settled:
+    """The last ids that were settled, and of these the last few events.
+
+    Parameters
+    ----------
+    ids
+        How many ids are known.
+    whole
+        How many of the newest are kept whole.
+    pack, unpack
+        An example to bytes and back; ``unpack`` is given the id too.
+    size
+        Of a segment, in bytes.
+
+    Attributes
+    ----------
+    segments
+        The append-only journal of what was settled.
+    """
+
+    def __init__(
+        self,
+        ids: int,
+        whole: int,
+        pack: Callable[[Example], bytes],
+        unpack: Callable[[str, bytes], Example],
+        size: int = SIZE,
+    ) -> None:
+        self._ids, self._whole = ids, min(whole, ids)
+        self._pack, self._unpack = pack, unpack
+        self._known: dict[str, Fate | Kept] = {}
+        self._order: deque[str] = deque()
+        self._kept: deque[str] = deque()
+        self.count = 0
+        self._saved = 0  # of these, how many stand in the journal
+        self._changed: dict[str, None] = {}  # kept ones that stand there otherwise
+        self._last: dict[int, int] = {}  # segment number -> the newest that was written to it
+        self.segments = Segments("settled", size)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._order)
+
+    def add(self, identifier: str, fate: Fate, example: Example | None, mark: int = 0) -> None:
+        """Settle an event whose id is not known yet. Without an example only the id is kept."""
+        known = self._known
+        if example is not None and self._whole:
+            known[identifier] = Kept(self.count, fate, mark, example)
+            kept = self._kept
+            kept.append(identifier)
+            if len(kept) > self._whole:
+                self._reduce(kept.popleft())
+        else:
+            known[identifier] = fate
+        self.count += 1
+        order = self._order
+        order.append(identifier)
+        if len(order) > self._ids:
+            oldest = order.popleft()
+            if type(known.pop(oldest)) is Kept:
+                self._kept.popleft()
+                self._changed.pop(oldest, None)
+
+    def _reduce(self, identifier: str) -> None:
+        """Keep of an event only its id."""
+        entry = self._known.get(identifier)
+        if type(entry) is Kept:
+            self._known[identifier] = entry.fate
+            self._changed.pop(identifier, None)
+
+    def get(self, identifier: str) -> Fate | Kept | None:
+        """Return what is known of an id."""
+        return self._known.get(identifier)
+
+    def change(self, identifier: str, fate: Fate, label: Any, mark: int) -> None:
+        """Give an event that is kept whole another fate and label."""
+        entry = self._known[identifier]
+        assert type(entry) is Kept  # noqa: S101  the caller has just found it
+        entry.fate, entry.example.label, entry.mark = fate, label, mark
+        if entry.number < self._saved:
+            self._changed[identifier] = None
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def _row(self, identifier: str, number: int) -> tuple[Any, ...]:
+        entry = self._known[identifier]
+        if type(entry) is not Kept:
+            return identifier, number, int(entry)  # type: ignore[arg-type]
+        label = () if entry.example.label is UNSET else (entry.example.label,)
+        return identifier, number, int(entry.fate), entry.mark, self._pack(entry.example), label
+
+    def _rows(self, since: int) -> list[tuple[Any, ...]]:
+        """Return what was settled since so many were, as far as it is still known."""
+        fresh = min(self.count - since, len(self._order))
+        start = self.count - fresh
+        newest = list(self._order)[len(self._order) - fresh :] if fresh < len(self._order) else self._order
+        return [self._row(identifier, start + n) for n, identifier in enumerate(newest)]
+
+    def whole(self) -> bytes:
+        """Return everything: for a snapshot that needs no journal."""
+        return msgspec.msgpack.encode((self.count, self._rows(self.count - len(self._order))))
+
+    def fill(self, data: bytes) -> None:
+        """Begin with what `whole` returned."""
+        count, rows = msgspec.msgpack.decode(data)
+        self._take(rows)
+        self.count = count
+
+    def _take(self, rows: list[Any]) -> None:
+        for identifier, number, fate, *more in rows:
+            if not more:
+                example, mark = None, 0
+            else:
+                mark, packed, label = more
+                example = self._unpack(identifier, packed)
+                example.label = label[0] if label else UNSET
+            there = self._known.get(identifier)
+            if number < self.count:  # it was changed after it was written
+                if type(there) is Kept and there.number == number and example is not None:
+                    there.fate, there.mark, there.example = Fate(fate), mark, example
+                continue
+            self.count = number
+            self.add(identifier, Fate(fate), example, mark)
+
+    def append(self) -> list[Appended]:
+        """Return what must be appended to the journal so that it tells what is known now."""
+        changed = [
+            self._row(i, entry.number) for i in self._changed if type(entry := self._known.get(i)) is Kept
+        ]
+        self._changed.clear()
+        rows = changed + self._rows(self._saved)
+        self._saved = self.count
+        appended: list[Appended] = []
+        if rows:
+            self._last[self.segments.number] = self.count
+            appended = self.segments.append([rows])
+        first = self.count - len(self._order)
+        for number in [n for n, last in self._last.items() if last <= first and n != self.segments.number]:
+            del self._last[number]
+            self.segments.drop(number)
+        return appended
+
+    def replay(self, chunks: Iterator[tuple[int, Any]]) -> None:
+        """Begin with what the journal holds."""
+        for segment, (rows,) in chunks:
+            self._take(rows)
+            self._last[segment] = self.count
+        self._saved = self.count
+
+    def write_all_again(self) -> None:
+        """Take nothing in the journal for granted."""
+        self._saved = self.count - len(self._order)
+        self._last.clear()
+        self.segments.forget()

@@ -1,0 +1,219 @@
+"""What becomes of a label that comes late, twice, corrected, weighted or never."""
+
+from typing import Any
+
+import pytest
+
+from learners.errors import SnapshotError
+from stream.processing.processor import Processor
+from tests.support import TINY, Inputs, definition, predictions, run
+
+LABEL = {"classes": ["no", "yes"], "ttl": "1h", "idle": "10m"}
+MINUTE = 60_000
+
+
+class Partition:
+    """A processor, and records numbered as they come; times in minutes."""
+
+    def __init__(self, **label: Any) -> None:
+        self.inputs = Inputs()
+        self.p = Processor(definition(label={**LABEL, **label}, warm_up=0, rules={}))
+
+    def event(self, identifier: str, minute: float, x: float = 1.0, **more: Any) -> list[Any]:
+        message = {"id": identifier, "timestamp": int(minute * MINUTE), "features": {"x": x, "y": 1}, **more}
+        return run(self.p, [self.inputs.add("events", message)])
+
+    def label(self, identifier: str, minute: float, label: Any = "yes", **more: Any) -> list[Any]:
+        message = {"id": identifier, "timestamp": int(minute * MINUTE), "label": label, **more}
+        return run(self.p, [self.inputs.add("labels", message)])
+
+    def tick(self, minute: float) -> list[Any]:
+        message = {"type": "tick", "timestamp": int(minute * MINUTE)}
+        return run(self.p, [self.inputs.add("control", message)])
+
+    def answer(self) -> float:
+        """Return what the champion says of an event now; learns nothing."""
+        members = self.p.learn.roster.ask({"x": 1.0, "y": 1.0})
+        return float(members.answers[0])
+
+    @property
+    def score(self) -> tuple[float, int]:
+        score = self.p.learn.roster.champion.score
+        return score.total, score.scored
+
+
+def test_expiry_is_unavailable_unless_a_label_is_assumed() -> None:
+    """When its time is over a prediction is counted, or learned as the declared label."""
+    plain, assuming = Partition(), Partition(expire_as="no")
+    for partition in (plain, assuming):
+        partition.event("a", 0)
+        before = partition.answer()
+        partition.event("b", 60.1)
+        assert partition.p.books.expired == 1
+        assert partition.p.books.unaccounted == 0
+        assert (partition.answer() != before) == (partition is assuming)
+    assert (plain.p.books.assumed, assuming.p.books.assumed) == (0, 1)
+    assert assuming.score == (1.0, 1) or assuming.score == (0.0, 1)
+    assert plain.score == (0.0, 0)
+
+
+@pytest.mark.parametrize("policy", ["ignore", "learn", "correct"])
+@pytest.mark.parametrize("assumed", [None, "no"])
+def test_a_label_after_its_time(policy: str, assumed: str | None) -> None:
+    """It is counted only, or learned all the same, or puts the score right."""
+    partition = Partition(after_ttl=policy, **({"expire_as": assumed} if assumed else {}))
+    partition.event("a", 0)
+    partition.event("b", 60.1)
+    scored, before = partition.score, partition.answer()
+    partition.label("a", 61)
+    books = partition.p.books
+    assert (books.late, books.learned, books.scored_only) == {
+        "ignore": (1, 0, 0),
+        "learn": (0, 1, 0),
+        "correct": (0, 0, 1),
+    }[policy]
+    assert (partition.answer() != before) == (policy == "learn")
+    if policy == "ignore":
+        assert partition.score == scored
+    else:
+        assert partition.score[1] == 1  # once, with the label that came
+        right = predictions(partition.event("c", 61))[0]["prediction"]
+        assert right in ("no", "yes")
+    partition.label("a", 62)
+    assert books.late + books.duplicate_label == {"ignore": 2}.get(policy, 1)
+    assert books.unaccounted == 0
+
+
+@pytest.mark.parametrize("again", ["ignore", "learn-again"])
+def test_a_correction_corrects_the_score(again: str) -> None:
+    """The score is what it had been with the right label at once; learned is what was declared."""
+    wrong, right = Partition(on_correction=again), Partition()
+    wrong.event("a", 0)
+    right.event("a", 0)
+    wrong.label("a", 1, "no")
+    right.label("a", 1, "yes")
+    before = wrong.answer()
+    wrong.label("a", 2, "yes", corrects=True)
+    assert wrong.score == right.score
+    assert wrong.p.learn.served.total == right.p.learn.served.total
+    assert (wrong.answer() != before) == (again == "learn-again")
+    books = wrong.p.books
+    assert (books.relabelled, books.relearned) == (1, again == "learn-again")
+    wrong.label("a", 3, "no", corrects=True)
+    wrong.label("a", 3, "no")
+    assert (books.relabelled, books.duplicate_label, books.unaccounted) == (2, 1, 0)
+
+
+def test_what_is_kept_for_corrections_is_bounded() -> None:
+    """A correction of an event that is no longer kept whole is counted as late."""
+    partition = Partition(keep_limit=1)
+    for identifier in "ab":
+        partition.event(identifier, 0)
+        partition.label(identifier, 1)
+    partition.label("a", 2, "no", corrects=True)
+    partition.label("b", 2, "no", corrects=True)
+    assert (partition.p.books.late, partition.p.books.relabelled) == (1, 1)
+
+
+def test_an_early_label_may_be_corrected_and_waits_its_time() -> None:
+    """Before its event the last word counts; after `early_ttl` it is unmatched."""
+    partition = Partition(early_ttl="5m")
+    partition.event("z", 0)
+    partition.label("a", 1, "no")
+    partition.label("a", 1, "yes", corrects=True)
+    partition.event("a", 1)
+    assert (partition.p.books.learned, partition.p.books.duplicate_label) == (1, 1)
+    partition.label("b", 1)
+    partition.event("y", 5.9)
+    partition.label("z", 5.9)
+    assert partition.p.books.unmatched == 0
+    partition.label("y", 6.1)
+    partition.event("x", 6.1)
+    assert partition.p.books.unmatched == 1
+    assert partition.p.books.unaccounted == 0
+
+
+def test_labels_that_stop_hold_time_only_so_long() -> None:
+    """What is on its way does not expire while labels are silent, and silence does not stop time for ever."""
+    partition = Partition(expire_as="no")
+    for minute in range(0, 60):
+        partition.event(f"e{minute}", minute)
+        if minute < 50:
+            partition.label(f"e{minute}", minute)
+    partition.event("f", 60 + 51)  # 61 minutes after the first that waits, labels silent since minute 49
+    assert partition.p.books.expired == 0
+    partition.event("g", 60 + 51 + 10)
+    assert partition.p.books.expired > 0
+
+
+def test_ticks_pass_time_when_everything_is_silent() -> None:
+    """A tick ends what is over, and is told."""
+    partition = Partition()
+    partition.event("a", 0)
+    partition.label("b", 0)
+    assert partition.tick(60) == []
+    assert [o[0] for o in partition.tick(60.1)] == ["transitions"]
+    assert partition.p.books.expired == 1
+
+
+def test_a_far_future_event_at_the_head_stops_nothing() -> None:
+    """Expiry goes by time, not by the order of coming."""
+    partition = Partition(idle="0s")
+    partition.event("future", 600)
+    partition.event("past", 1)
+    assert partition.p.books.expired == 1  # the past one: time stands at 600
+    partition.event("next", 601)
+    partition.label("future", 601)
+    assert partition.p.books.learned == 1
+
+
+def test_weights_count_where_the_model_takes_them() -> None:
+    """A weight of 2 moves a logistic regression more than one of 1; of 0, not at all."""
+    moved = []
+    for weight in (0.0, 1.0, 2.0):
+        partition = Partition()
+        partition.event("a", 0)
+        before = partition.answer()
+        partition.label("a", 1, weight=weight)
+        moved.append(partition.answer() - before)
+        assert partition.score[1] == 1
+    assert moved[0] == 0.0
+    assert moved[2] > moved[1] > 0
+    inside = Partition()
+    before = inside.answer()
+    inside.event("a", 0, label="yes", weight=2.0)
+    assert inside.answer() - before == moved[2]
+
+
+def test_too_many_waiting_lets_the_oldest_in_time_go() -> None:
+    """Not the first that came, but the one with the earliest event time; it is known as given up."""
+    partition = Partition(pending_limit=2)
+    for identifier, minute in (("b", 2), ("a", 1), ("c", 3)):
+        partition.event(identifier, minute)
+    partition.label("a", 4)
+    partition.label("b", 4)
+    books = partition.p.books
+    assert (books.given_up, books.expired, books.late, books.learned) == (1, 1, 1, 1)
+
+
+def test_the_assumed_label_must_be_one() -> None:
+    """A class that is not declared is refused with the definition."""
+    with pytest.raises(Exception, match="expire_as"):
+        definition(label={**LABEL, "expire_as": "maybe"})
+
+
+def test_a_checkpoint_without_its_store_is_refused() -> None:
+    """What waits stands elsewhere, and the sentence says so."""
+    partition = Partition()
+    partition.event("a", 0)
+    data, appended = partition.p.checkpoint()
+    assert appended
+    with pytest.raises(SnapshotError, match="segments"):
+        Processor(partition.p.definition).restore(data)
+    with pytest.raises(SnapshotError, match="is not what the snapshot names"):
+        Processor(partition.p.definition).restore(data, read=lambda segment, length: b"\0" * length)
+
+
+def test_tiny_is_still_tiny() -> None:
+    """The definition that property tests use has short memories, so that they meet every policy."""
+    assert TINY["label"]["keep_limit"] < TINY["label"]["remember_ids"] < 10
