@@ -21,15 +21,15 @@ class Partition:
 
     def event(self, identifier: str, minute: float, x: float = 1.0, **more: Any) -> list[Any]:
         message = {"id": identifier, "timestamp": int(minute * MINUTE), "features": {"x": x, "y": 1}, **more}
-        return run(self.p, [self.inputs.add("events", message)])
+        return run(self.p, [self.inputs.add("events", message, int(minute * MINUTE))])
 
     def label(self, identifier: str, minute: float, label: Any = "yes", **more: Any) -> list[Any]:
         message = {"id": identifier, "timestamp": int(minute * MINUTE), "label": label, **more}
-        return run(self.p, [self.inputs.add("labels", message)])
+        return run(self.p, [self.inputs.add("labels", message, int(minute * MINUTE))])
 
     def tick(self, minute: float) -> list[Any]:
         message = {"type": "tick", "timestamp": int(minute * MINUTE)}
-        return run(self.p, [self.inputs.add("control", message)])
+        return run(self.p, [self.inputs.add("control", message, int(minute * MINUTE))])
 
     def answer(self) -> float:
         """Return what the champion says of an event now; learns nothing."""
