@@ -1,9 +1,8 @@
-"""``/metrics``, ``/livez``, ``/readyz`` and ``/api/v1/state``: what machines ask a worker."""
+"""``/metrics``, ``/livez`` and ``/readyz``: what machines ask a worker."""
 
 import gzip
 from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -34,13 +33,6 @@ def add_probes(
             return web.Response(text="ready\n")
         return web.Response(status=503, text="restoring or rebalancing\n")
 
-    async def state(_: web.Request) -> web.Response:
-        standings = [partition.standing for partition in facts().partitions]
-        return web.Response(
-            body=msgspec.json.encode({"partitions": standings}), content_type="application/json"
-        )
-
-    application.router.add_get("/api/v1/state", state)
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 from faust import Worker
 
+from monitoring.console import add_console, guard_of
 from monitoring.metrics import registry_of
 from monitoring.probes import add_probes
 from producers.connection import kafka_options
@@ -28,8 +29,12 @@ def build_app(settings: Settings) -> MeanderApp:
     for sentence in (*store.advice(), *advice):
         log.warning("snapshots.advice %s", sentence)
 
+    guard = guard_of(settings) if settings.web.port else None
+
     def pages(application: web.Application, facts: Callable[[], WorkerFacts]) -> None:
         add_probes(application, registry_of(settings.definition.name, facts), facts)
+        if guard is not None:
+            add_console(application, settings, guard)
 
     return create_app(settings, store, keys, lambda: open_log(settings), pages)
 

@@ -8,6 +8,7 @@ import click
 
 from learners.errors import MeanderError
 
+CONTROL = ("promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain")
 COMMANDS = (
     "init",
     "check",
@@ -22,6 +23,11 @@ COMMANDS = (
     "calibrate",
     "demo",
     "schema",
+    "status",
+    "why",
+    "ops",
+    "operator",
+    *CONTROL,
 )
 
 
@@ -34,6 +40,9 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
+        if name in CONTROL:
+            made: dict[str, click.Command] = importlib.import_module("stream.commands.control").COMMANDS
+            return made[name]
         command: click.Command = importlib.import_module(f"stream.commands.{name.replace('-', '_')}").command
         return command
 

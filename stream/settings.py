@@ -95,11 +95,20 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     host, port
-        Where it listens. Port 0: none.
+        Where it listens. Port 0: none. ``MEANDER_WEB_HOST`` and ``MEANDER_WEB_PORT`` override them.
+    hosts
+        Other names it may be asked by. A request for any other name is refused: a page of another site
+        could have it point here.
+    operators
+        File of ``name = sha256`` lines, one for each operator: the digest of a token. Relative to the
+        definition file; ``MEANDER_WEB_OPERATORS`` overrides it. Without it anybody on this machine may act,
+        and beyond this machine nothing is served.
     """
 
     host: str = "127.0.0.1"
     port: int = 6066
+    hosts: tuple[str, ...] = ()
+    operators: str | None = None
 
 
 class Columns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +147,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     def partitions(self) -> int:
         """How many partitions `meander topics create` makes."""
         return self.kafka.partitions or (4 if self.definition.scope == "partition" else 1)
+
+    @property
+    def operators(self) -> Path | None:
+        """The file of operators, resolved against the definition file."""
+        base = Path(self.file).resolve().parent if self.file else Path.cwd()
+        return base / self.web.operators if self.web.operators else None
 
     @property
     def folder(self) -> Path:
@@ -192,9 +207,23 @@ def parse_settings(
     parts["kafka"] = msgspec.structs.replace(parts["kafka"], **{k: v for k, v in overrides.items() if v})
     if url := secret(env, "MEANDER_REDIS_URL"):
         parts["snapshots"] = msgspec.structs.replace(parts["snapshots"], url=url)
+    parts["web"] = _web(parts["web"], env, file)
     settings = Settings(definition=parse_definition(raw, file), file=file, **parts)
     _check(settings)
     return settings
+
+
+def _web(web: Web, environ: Mapping[str, str], file: str | None) -> Web:
+    changes: dict[str, Any] = {}
+    if environ.get("MEANDER_WEB_HOST"):
+        changes["host"] = environ["MEANDER_WEB_HOST"]
+    if environ.get("MEANDER_WEB_PORT"):
+        if not environ["MEANDER_WEB_PORT"].isdigit():
+            raise DefinitionError("MEANDER_WEB_PORT", "is no number", "Set it to a port, e.g. 6066", file)
+        changes["port"] = int(environ["MEANDER_WEB_PORT"])
+    if environ.get("MEANDER_WEB_OPERATORS"):
+        changes["operators"] = environ["MEANDER_WEB_OPERATORS"]
+    return msgspec.structs.replace(web, **changes)
 
 
 def secret(environ: Mapping[str, str], name: str) -> str | None:

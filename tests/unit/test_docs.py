@@ -27,7 +27,7 @@ PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md"), REPOSITORY / "benchmarks" / "README.md"],
     key=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
-NEEDS_BROKER = {"topics", "worker", "produce", "demo"}
+NEEDS_BROKER = {"topics", "worker", "produce", "demo", "status"}
 
 
 class Block(NamedTuple):

@@ -1,0 +1,463 @@
+"""The projection of ``status`` and ``transitions`` that everybody looks at: fed records, asked for views."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+from learners.lineage import Kind, Transition
+from monitoring.view import (
+    Figures,
+    Happening,
+    History,
+    MemberRow,
+    PartitionRow,
+    Point,
+    Question,
+    View,
+)
+from stream.processing.standing import MemberStanding, Status
+from stream.processing.tally import DELAY_EDGES, LATENCY_EDGES
+
+WINDOW = 10_000  # milliseconds that rates look back
+SILENT = 5000  # milliseconds after which a partition that says nothing has no worker
+STEP = 2000  # milliseconds between two points of a curve
+POINTS = 900
+HAPPENINGS = 200
+TOGETHER = 60_000  # milliseconds within which the same in several partitions counts as one
+QUIET = frozenset({Kind.ORDERED, Kind.EXPIRED})
+TITLES = {
+    "warmed_up": "warmed up",
+    "fell_back": "fell back to rules",
+    "rolled_back": "rolled back",
+    "signal": "drift was signalled",
+    "signal_ended": "a signal ended",
+    "rejected": "a command was rejected",
+}
+
+
+class Board:
+    """What is known of all partitions, whoever holds them.
+
+    Parameters
+    ----------
+    deployment, task
+        Of what.
+    expected
+        How many partitions there should be.
+
+    Attributes
+    ----------
+    commands
+        By command id, what each partition made of it: a transition.
+    """
+
+    def __init__(self, deployment: str, task: str, expected: int) -> None:
+        self.deployment, self.task, self.expected = deployment, task, expected
+        self.statuses: dict[int, Status] = {}
+        self.commands: dict[str, dict[int, Transition]] = {}
+        self._before: dict[int, deque[Status]] = {}
+        self._points: dict[int, deque[Point]] = {}
+        self._happenings: deque[Happening] = deque(maxlen=HAPPENINGS)
+        self._count = 0
+
+    def take_status(self, status: Status) -> None:
+        """Take one record of the status topic."""
+        number = status.standing.partition
+        known = self.statuses.get(number)
+        if known is not None and known.at > status.at:
+            return  # a worker that was replaced and has not noticed
+        before = self._before.setdefault(number, deque())
+        if before and before[-1].worker != status.worker:
+            before.clear()  # its histograms begin anew
+        before.append(status)
+        while before[0].at < status.at - WINDOW:
+            before.popleft()
+        self.statuses[number] = status
+        points = self._points.setdefault(number, deque(maxlen=POINTS))
+        if not points or status.at - points[-1].at >= STEP:
+            points.append(_point([status], status.at))
+
+    def take_transition(self, partition: int, at: int, transition: Transition) -> None:
+        """Take one record of the transitions topic; ``at`` is the record's time."""
+        if transition.command is not None:
+            self.commands.setdefault(transition.command, {})[partition] = transition
+            if len(self.commands) > HAPPENINGS:
+                del self.commands[next(iter(self.commands))]
+        if transition.kind in QUIET:
+            return
+        for known in reversed(self._happenings):
+            if at - known.at > TOGETHER:
+                break
+            if _same(known, transition) and partition not in known.partitions:
+                known.partitions.append(partition)
+                known.partitions.sort()
+                return
+        self._count += 1
+        evidence = transition.evidence
+        is_signal = transition.kind is Kind.SIGNAL
+        self._happenings.append(
+            Happening(
+                number=self._count,
+                at=at,
+                kind=str(transition.kind),
+                slot=transition.slot,
+                before=transition.from_version,
+                after=transition.to_version,
+                reason=transition.reason,
+                operator=transition.requested_by,
+                command=transition.command,
+                signal=str(evidence.get("signal", "concept")) if is_signal else None,
+                feature=str(evidence["feature"]) if evidence.get("feature") else None,
+                partitions=[partition],
+            )
+        )
+
+    def revision(self, partition: int | None) -> int:
+        """Return the summed revision of the partitions shown."""
+        return sum(status.standing.revision for status in self._shown(partition))
+
+    def numbers(self) -> list[int]:
+        """Return every partition there should be."""
+        return sorted({*range(self.expected), *self.statuses})
+
+    def _shown(self, partition: int | None) -> list[Status]:
+        if partition is None:
+            return [self.statuses[number] for number in sorted(self.statuses)]
+        return [self.statuses[partition]] if partition in self.statuses else []
+
+    # -- views -------------------------------------------------------------------------------------
+
+    def view(self, partition: int | None, now: int) -> View:
+        """Return what the page shows of one partition, or of all (None), at a time in milliseconds."""
+        shown = self._shown(partition)
+        numbers = self.numbers() if partition is None else [partition]
+        rows = [self._row(number, now) for number in numbers]
+        alive = [s for s in shown if now - s.at <= SILENT]
+        happenings = [h for h in reversed(self._happenings) if partition is None or partition in h.partitions]
+        serving, sentence, why = _sentence(rows, self.deployment)
+        change = next((h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")), None)
+        if change is not None:
+            title = TITLES.get(change.kind, change.kind.replace("_", " "))
+            why = f"{why} Last change: {title}{f' ({change.slot})' if change.slot else ''}.".strip()
+        dead: Counter[str] = Counter()
+        for status in shown:
+            dead.update(status.standing.books.dead_letters)
+        return View(
+            deployment=self.deployment,
+            task=self.task,
+            scope="all" if partition is None else str(partition),
+            at=now,
+            expected=self.expected,
+            serving=serving,
+            sentence=sentence,
+            why=why,
+            revision=self.revision(partition),
+            frozen=sum(row.frozen for row in rows),
+            fallback=sum(row.serving == "fallback" for row in rows),
+            figures=self._figures(shown, sum(dead.values())),
+            question=_question(alive or shown),
+            happenings=happenings[:40],
+            dead_letters=dict(dead.most_common()),
+            partitions=rows,
+            members=_members(shown),
+            point=_point(alive or shown, now),
+        )
+
+    def history(self, partition: int | None) -> History:
+        """Return the curves of one partition, or the mean over all."""
+        if partition is not None:
+            return History(list(self._points.get(partition, ())))
+        together: dict[int, list[Point]] = {}
+        for points in self._points.values():
+            for point in points:
+                together.setdefault(point.at // STEP, []).append(point)
+        return History([_mean_point(together[slot], slot * STEP) for slot in sorted(together)][-POINTS:])
+
+    def _row(self, number: int, now: int) -> PartitionRow:
+        status = self.statuses.get(number)
+        if status is None:
+            return PartitionRow(
+                number=number,
+                worker=None,
+                serving="nobody",
+                frozen=False,
+                held=False,
+                champion=None,
+                error=None,
+                lag_records=0,
+                events_per_second=0.0,
+                pending=0,
+                snapshot_age=None,
+                revision=0,
+            )
+        standing, silent = status.standing, now - status.at > SILENT
+        age = None if status.snapshot_at is None else max(0.0, now / 1000 - status.snapshot_at)
+        return PartitionRow(
+            number=number,
+            worker=None if silent else status.worker,
+            serving="nobody" if silent else standing.mode,
+            frozen=standing.frozen,
+            held=standing.held,
+            champion=standing.champion,
+            error=standing.served_recent,
+            lag_records=sum(lag[0] for lag in status.lag.values()),
+            events_per_second=0.0 if silent else self._rate(number, "events"),
+            pending=standing.pending,
+            snapshot_age=age,
+            revision=standing.revision,
+        )
+
+    def _rate(self, number: int, field: str) -> float:
+        """Return how fast a count of the books grew lately, per second."""
+        before = self._before[number]
+        seconds = (before[-1].at - before[0].at) / 1000
+        if seconds <= 0:
+            return 0.0
+        grown = getattr(before[-1].standing.books, field) - getattr(before[0].standing.books, field)
+        return max(0.0, float(grown) / seconds)
+
+    def _figures(self, shown: Sequence[Status], dead: int) -> Figures:
+        numbers = [s.standing.partition for s in shown]
+        worst = max(
+            ((lag[1], lag[0], s.standing.partition) for s in shown for lag in s.lag.values()),
+            default=(0.0, 0, None),
+        )
+        workers = {s.worker: s.standing.partition for s in shown}
+        latency = self._grown(workers.values(), "latency", len(LATENCY_EDGES) + 1)
+        delay = self._grown(workers.values(), "delay", len(DELAY_EDGES) + 1)
+        per_second = sum(self._rate_of_dead(number) for number in numbers)
+        return Figures(
+            error_served=_mean(s.standing.served_recent for s in shown),
+            error_rules=_mean(_best_rule(s) for s in shown),
+            events_per_second=sum(self._rate(number, "events") for number in numbers),
+            labels_per_second=sum(self._rate(number, "labels") for number in numbers),
+            latency_median=_quantile(latency, LATENCY_EDGES, 0.5),
+            latency_99=_quantile(latency, LATENCY_EDGES, 0.99),
+            lag_records=sum(lag[0] for s in shown for lag in s.lag.values()),
+            lag_seconds=worst[0],
+            lag_partition=worst[2] if worst[1] else None,
+            delay_median=_quantile(delay, DELAY_EDGES, 0.5),
+            delay_95=_quantile(delay, DELAY_EDGES, 0.95),
+            pending=sum(s.standing.pending for s in shown),
+            pending_share=max((s.standing.pending / s.standing.pending_limit for s in shown), default=0.0),
+            dead_letters=dead,
+            dead_letters_per_minute=60 * per_second,
+            unaccounted=sum(s.standing.unaccounted for s in shown),
+        )
+
+    def _rate_of_dead(self, number: int) -> float:
+        before = self._before[number]
+        seconds = (before[-1].at - before[0].at) / 1000
+        old, new = (sum(s.standing.books.dead_letters.values()) for s in (before[0], before[-1]))
+        return max(0.0, (new - old) / seconds) if seconds > 0 else 0.0
+
+    def _grown(self, numbers: Iterable[int], field: str, length: int) -> list[int]:
+        """Return what a histogram gained lately, over the workers; else, where nothing came, all it has."""
+        gained, whole = [0] * length, [0] * length
+        for number in numbers:
+            before = self._before[number]
+            old, new = getattr(before[0], field), getattr(before[-1], field)
+            for i, (a, b) in enumerate(zip(old, new, strict=True)):
+                gained[i] += b - a
+                whole[i] += b
+        return gained if any(gained) else whole
+
+
+def _same(known: Happening, transition: Transition) -> bool:
+    """Whether this is what another partition went through a moment ago, whatever its own numbers were."""
+    if transition.command is not None or known.command is not None:
+        return known.command == transition.command and known.kind == str(transition.kind)
+    versions = _short(transition.from_version), _short(transition.to_version)
+    return (known.kind, known.slot, _short(known.before), _short(known.after)) == (
+        str(transition.kind),
+        transition.slot,
+        *versions,
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _best_rule(status: Status) -> float | None:
+    rules = [m.recent for m in status.standing.members if m.role == "fallback" and m.recent is not None]
+    return min(rules, default=None)
+
+
+def _quantile(counts: Sequence[int], edges: Sequence[float], share: float) -> float | None:
+    """Return the upper edge, in seconds, of the bucket that a quantile falls in."""
+    total = sum(counts)
+    if not total:
+        return None
+    upto = 0
+    for count, edge in zip(counts, edges, strict=False):
+        upto += count
+        if upto >= share * total:
+            return edge / 1000
+    return edges[-1] / 1000
+
+
+def _point(shown: Sequence[Status], at: int) -> Point:
+    def mean(role: str) -> float | None:
+        return _mean(m.recent for s in shown for m in s.standing.members if m.role == role)
+
+    slots = sorted({m.slot for s in shown for m in s.standing.members if m.role == "challenger"})
+    challengers = {
+        slot: error
+        for slot in slots
+        if (
+            error := _mean(
+                m.recent
+                for s in shown
+                for m in s.standing.members
+                if m.slot == slot and m.role == "challenger"
+            )
+        )
+        is not None
+    }
+    serving = sum(s.standing.mode == "champion" for s in shown)
+    return Point(
+        at=at,
+        served=_mean(s.standing.served_recent for s in shown),
+        rules=_mean(_best_rule(s) for s in shown),
+        champion=mean("champion"),
+        previous=mean("previous"),
+        challengers=challengers,
+        share=serving / len(shown) if shown else 0.0,
+    )
+
+
+def _mean_point(points: Sequence[Point], at: int) -> Point:
+    slots = sorted({slot for point in points for slot in point.challengers})
+    means = {slot: _mean(point.challengers.get(slot) for point in points) for slot in slots}
+    return Point(
+        at=at,
+        served=_mean(p.served for p in points),
+        rules=_mean(p.rules for p in points),
+        champion=_mean(p.champion for p in points),
+        previous=_mean(p.previous for p in points),
+        challengers={slot: mean for slot, mean in means.items() if mean is not None},
+        share=sum(p.share for p in points) / len(points),
+    )
+
+
+def _sentence(rows: Sequence[PartitionRow], deployment: str) -> tuple[str, str, str]:
+    """Say who serves: one word, one sentence, and what is out of the ordinary."""
+    by: dict[str, list[int]] = {}
+    for row in rows:
+        by.setdefault(row.serving, []).append(row.number)
+    champions, count = by.get("champion", []), len(rows)
+    names = sorted({_short(row.champion) for row in rows if row.serving == "champion"})
+    whom = f"Champion {names[0]}" if len(names) == 1 else "The champion"
+    if len(by.get("nobody", [])) == count:
+        return "nobody", f"No worker serves {deployment}", "Events wait in Kafka until one is started."
+    if len(champions) == count:
+        where = "" if count == 1 else f" all {count} partitions"
+        return "champion", f"{whom} serves{where}", _frozen(rows)
+    parts = []
+    if by.get("fallback"):
+        held = any(row.held for row in rows if row.serving == "fallback")
+        parts.append(f"Rules serve {_where(by['fallback'])}{', held by an operator' if held else ''}.")
+    if by.get("warm_up"):
+        parts.append(f"{_where(by['warm_up']).capitalize()} still warming up: rules answer.")
+    if by.get("nobody"):
+        parts.append(f"Nobody serves {_where(by['nobody'])}.")
+    why = " ".join([*parts, _frozen(rows)]).strip()
+    if champions:
+        return "mixed", f"{whom} serves {len(champions)} of {count} partitions", why
+    if count == 1:
+        why = why.replace(" partition 0", "") if rows[0].number == 0 else why
+    head = "Rules serve, while models warm up" if not by.get("fallback") else "Rules serve"
+    return "rules", head if count == 1 else f"{head}: {count} partitions", why
+
+
+def _frozen(rows: Sequence[PartitionRow]) -> str:
+    frozen = [row.number for row in rows if row.frozen]
+    if not frozen:
+        return ""
+    return "Learning is frozen." if len(frozen) == len(rows) else f"Learning is frozen in {_where(frozen)}."
+
+
+def _where(numbers: Sequence[int]) -> str:
+    """Name partitions.
+
+    >>> _where([3]), _where([1, 2]), _where([1, 2, 3, 4, 5])
+    ('partition 3', 'partitions 1 and 2', '5 partitions')
+    """
+    if len(numbers) == 1:
+        return f"partition {numbers[0]}"
+    if len(numbers) > 4:
+        return f"{len(numbers)} partitions"
+    return "partitions " + ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
+
+
+def _short(version: str | None) -> str:
+    """Return a version as people say it.
+
+    >>> _short("fraud/p3/v7@1234")
+    'v7'
+    """
+    return (version or "").rpartition("/")[2].partition("@")[0]
+
+
+def _question(shown: Sequence[Status]) -> Question | None:
+    """Choose what is most worth asking: why rules still answer, or why the best challenger does not."""
+    for status in shown:
+        if status.standing.resume:
+            standing = status.standing
+            return Question(
+                title="Why the champion does not answer yet",
+                about="Rules answer until each of these holds.",
+                slot=None,
+                partition=standing.partition,
+                conditions=standing.resume,
+            )
+    best: tuple[float, Status, MemberStanding] | None = None
+    for status in shown:
+        for member in status.standing.members:
+            if member.conditions and (best is None or (member.wealth or 0.0) > best[0]):
+                best = member.wealth or 0.0, status, member
+    if best is None:
+        return None
+    _, status, member = best
+    missing = [c.name.lower() for c in member.conditions if not c.met]
+    about = f"Waiting for: {', '.join(missing)}." if missing else "Everything holds: the next label decides."
+    return Question(
+        title=f"Why {member.slot} (v{member.number}) is not promoted yet",
+        about=f"{about} Compared with champion {_short(status.standing.champion)} on the same events.",
+        slot=member.slot,
+        partition=status.standing.partition,
+        conditions=member.conditions,
+    )
+
+
+_ORDER = {"champion": 0, "challenger": 1, "previous": 2, "fallback": 3}
+
+
+def _members(shown: Sequence[Status]) -> list[MemberRow]:
+    groups: dict[tuple[str, str], list[MemberStanding]] = {}
+    for status in shown:
+        for member in status.standing.members:
+            groups.setdefault((member.role, member.slot), []).append(member)
+    rows = []
+    for (role, slot), members in groups.items():
+        versions = {_short(m.version) for m in members if m.version}
+        sizes = [m.size for m in members if m.size is not None]
+        wealth = [m.wealth for m in members if m.wealth is not None]
+        rows.append(
+            MemberRow(
+                slot=slot,
+                role=role,
+                version=versions.pop() if len(versions) == 1 else None,
+                recipe=members[0].recipe,
+                partitions=len(members),
+                error=_mean(m.recent for m in members),
+                scored=sum(m.scored for m in members),
+                coverage=_mean(m.coverage for m in members if m.scored),
+                learned=sum(m.learned for m in members),
+                weight=_mean(m.weight for m in members),
+                size=sum(sizes) if sizes else None,
+                evidence=max(wealth, default=None),
+            )
+        )
+    return sorted(rows, key=lambda row: (_ORDER.get(row.role, 9), row.error is None, row.error or 0.0))

@@ -1,0 +1,257 @@
+"""The operator's desk: a request becomes a command for each partition, followed until it took effect."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from learners.errors import MeanderError
+from learners.lineage import Kind
+from monitoring.board import Board
+from producers.control import EXPIRY, SHORTEST_REASON
+from stream.messages import Action, Command, Name, Sentence
+
+NEED_TARGET = frozenset({"promote", "drop"})
+REMEMBERED = 500  # actions
+
+
+class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``POST /api/v1/actions``.
+
+    Attributes
+    ----------
+    action, target
+        What to do, and to which slot or version (``promote`` and ``drop`` need one).
+    partition
+        Where; left out: everywhere.
+    reason
+        Why, for the next person: eight characters at the least.
+    operator
+        Who asks, where no token says so.
+    override
+        Promote although the policy's conditions are not met.
+    if_revision
+        What the state's ``revision`` was when the decision was made.
+    """
+
+    action: Action
+    target: Name | None = None
+    partition: Annotated[int, Meta(ge=0)] | None = None
+    reason: Sentence
+    operator: Name | None = None
+    override: bool = False
+    if_revision: int | None = None
+
+
+class ActionState(Struct, kw_only=True):
+    """How far an action has come: ``GET /api/v1/actions/{id}``.
+
+    Attributes
+    ----------
+    id, action, target, operator
+        What was asked, by whom.
+    status
+        ``accepted``, then ``applied`` or ``rejected``; ``partly`` where some partitions rejected it.
+    applied, total
+        Partitions that carried it out, of how many.
+    rejected
+        By partition: why not.
+    """
+
+    id: str
+    action: str
+    target: str | None
+    operator: str | None
+    status: str
+    applied: int
+    total: int
+    rejected: dict[int, str]
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """An error, as RFC 9457 has it (``application/problem+json``).
+
+    Attributes
+    ----------
+    type, title, status
+        What kind; a sentence; the HTTP status.
+    field
+        Which field is wrong.
+    unmet
+        Conditions of the policy that are not met, in words.
+    revision
+        What the revision is now.
+    """
+
+    type: str
+    title: str
+    status: int
+    field: str | None = None
+    unmet: list[str] | None = None
+    revision: int | None = None
+
+
+class RefusedError(MeanderError):
+    """A request that is not taken: the problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+
+
+class Desk:
+    """Checks requests, sends commands, follows them.
+
+    Parameters
+    ----------
+    board
+        What is known.
+    send
+        Sends to each partition its command, and returns once that is safe.
+    """
+
+    def __init__(self, board: Board, send: Callable[[Mapping[int, Command]], None]) -> None:
+        self._board, self._send = board, send
+        self._actions: dict[str, tuple[ActionRequest, str | None, list[int]]] = {}
+        self._keys: dict[str, str] = {}
+
+    def plan(
+        self, request: ActionRequest, operator: str | None, key: str | None, now: int
+    ) -> tuple[str, dict[int, Command]]:
+        """Check a request; return the action's id and the commands, none where the key was seen before.
+
+        Parameters
+        ----------
+        operator
+            Whom the token names; None: nobody proved who they are.
+        key
+            The idempotency key.
+        now
+            Milliseconds since 1970.
+
+        Raises
+        ------
+        RefusedError
+            With the problem.
+        """
+        if key is not None and key in self._keys:
+            return self._keys[key], {}
+        partitions = self._partitions(request)
+        self._check(request, partitions)
+        identifier = secrets.token_hex(8)
+        commands = {
+            number: Command(
+                id=identifier,
+                action=request.action,
+                target=request.target,
+                operator=operator or request.operator,
+                verified=operator is not None,
+                reason=request.reason,
+                override=request.override,
+                if_revision=self._revision(request, number),
+                issued_at=now,
+                expires_at=now + EXPIRY,
+            )
+            for number in partitions
+        }
+        self._actions[identifier] = request, operator or request.operator, partitions
+        if key is not None:
+            self._keys[key] = identifier
+        if len(self._actions) > REMEMBERED:
+            del self._actions[next(iter(self._actions))]
+        if len(self._keys) > REMEMBERED:
+            del self._keys[next(iter(self._keys))]
+        return identifier, commands
+
+    def send(self, commands: Mapping[int, Command]) -> None:
+        """Send commands; returns once they are acknowledged."""
+        if commands:
+            self._send(commands)
+
+    def state(self, identifier: str) -> ActionState | None:
+        """Return how far an action has come; None: it is not known here."""
+        if identifier not in self._actions:
+            return None
+        request, operator, partitions = self._actions[identifier]
+        outcomes = self._board.commands.get(identifier, {})
+        rejected = {n: t.reason for n, t in sorted(outcomes.items()) if t.kind is Kind.REJECTED}
+        applied = len(outcomes) - len(rejected)
+        status = "accepted"
+        if len(outcomes) >= len(partitions):
+            status = "applied" if not rejected else "partly" if applied else "rejected"
+        return ActionState(
+            id=identifier,
+            action=request.action,
+            target=request.target,
+            operator=operator,
+            status=status,
+            applied=applied,
+            total=len(partitions),
+            rejected=rejected,
+        )
+
+    def _partitions(self, request: ActionRequest) -> list[int]:
+        numbers = self._board.numbers()
+        if request.partition is None:
+            return numbers
+        if request.partition not in numbers:
+            raise _refused(
+                422, "unknown_partition", f"There is no partition {request.partition}.", "partition"
+            )
+        return [request.partition]
+
+    def _check(self, request: ActionRequest, partitions: list[int]) -> None:
+        if len(request.reason.strip()) < SHORTEST_REASON:
+            sentence = f"Say why in {SHORTEST_REASON} characters or more: the next person wants to know."
+            raise _refused(422, "reason_too_short", sentence, "reason")
+        if request.action in NEED_TARGET and not request.target:
+            raise _refused(422, "target_missing", f"Say which member to {request.action}.", "target")
+        revision = self._board.revision(request.partition)
+        if request.if_revision is not None and request.if_revision != revision:
+            raise RefusedError(
+                Problem(
+                    type="changed_meanwhile",
+                    title="Something has changed since you looked. Look again, then decide.",
+                    status=409,
+                    revision=revision,
+                )
+            )
+        if request.action in NEED_TARGET:
+            self._check_target(request, partitions)
+
+    def _check_target(self, request: ActionRequest, partitions: list[int]) -> None:
+        """Refuse a target that no partition has, and a promotion that the policy would not make."""
+        statuses = [self._board.statuses[n] for n in partitions if n in self._board.statuses]
+        found = [
+            member
+            for status in statuses
+            for member in status.standing.members
+            if member.role in ("challenger", "previous")
+            and request.target in (member.slot, f"v{member.number}", member.version)
+        ]
+        if statuses and not found:
+            known = sorted({m.slot for s in statuses for m in s.standing.members if m.role == "challenger"})
+            sentence = f"No challenger is called {request.target}. There are: {', '.join(known) or 'none'}."
+            raise _refused(422, "unknown_target", sentence, "target")
+        unmet = sorted({c.name for member in found for c in member.conditions if not c.met})
+        if request.action == "promote" and unmet and not request.override:
+            raise RefusedError(
+                Problem(
+                    type="policy_not_met",
+                    title="The policy would not promote it yet. Say that you override it, or wait.",
+                    status=409,
+                    unmet=unmet,
+                )
+            )
+
+    def _revision(self, request: ActionRequest, partition: int) -> int | None:
+        """Name each partition's own revision: what changes between here and there counts too."""
+        status = self._board.statuses.get(partition)
+        if request.if_revision is None or status is None:
+            return None
+        return status.standing.revision
+
+
+def _refused(status: int, kind: str, title: str, field: str | None = None) -> RefusedError:
+    return RefusedError(Problem(type=kind, title=title, status=status, field=field))

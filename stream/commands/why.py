@@ -1,0 +1,60 @@
+"""``meander why``."""
+
+import json
+import time
+
+import click
+import msgspec
+
+from learners.lineage import Transition
+from stream.settings import load_settings
+
+
+@click.command()
+@click.argument("definition", type=click.Path(dir_okay=False))
+@click.argument("version", required=False)
+@click.option("--partition", type=int, default=0, show_default=True, help="Of which partition.")
+@click.option("--json", "as_json", is_flag=True, help="One transition a line, as it stands on the topic.")
+def command(definition: str, version: str | None, partition: int, as_json: bool) -> None:
+    """Tell what happened and the evidence behind it, as a timeline; of one version, or of all.
+
+    \b
+    Example:
+      meander why deployment.toml v7
+    """
+    from stream.app import open_log
+
+    settings = load_settings(definition)
+    if not 0 <= partition < settings.partitions:
+        raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
+    with open_log(settings) as log:
+        first, end = log.bounds("transitions", partition)
+        for record in log.read("transitions", partition, first, end):
+            transition = msgspec.json.decode(record.value or b"", type=Transition)
+            names = {_number(transition.from_version), _number(transition.to_version)}
+            if version is not None and _number(version) not in names:
+                continue
+            if as_json:
+                click.echo(record.value)
+            else:
+                _tell(transition, record.timestamp)
+
+
+def _number(version: str | None) -> str:
+    """Return the number of a version however it is written.
+
+    >>> _number("fraud/p3/v7@1234"), _number("7")
+    ('v7', 'v7')
+    """
+    name = (version or "").rpartition("/")[2].partition("@")[0]
+    return f"v{name}" if name.isdigit() else name
+
+
+def _tell(transition: Transition, at: int) -> None:
+    change = " to ".join(v for v in (transition.from_version, transition.to_version) if v)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1000))
+    who = f" by {transition.requested_by}" if transition.requested_by else ""
+    click.echo(f"{when}  {transition.kind}{who}  {change}")
+    click.echo(f"    {transition.reason}  [{transition.position}]")
+    for name, value in transition.evidence.items():
+        click.echo(f"    {name}: {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}")

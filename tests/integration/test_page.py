@@ -1,0 +1,199 @@
+"""The operations page in a real browser, on a real worker: it says what the API says, it acts."""
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from stream import toml
+from stream.adapters.brokers import free_ports
+from stream.adapters.processes import Child
+from stream.adapters.topics import create_topics, delete_topics
+from stream.settings import Settings, load_settings
+from tests.conftest import tool
+from tests.integration.test_alerts import Traffic
+from tests.integration.test_worker import worker
+
+pytestmark = pytest.mark.timeout(200)
+WIDTHS = ((1280, 800), (320, 700))
+
+
+class Deployed(NamedTuple):
+    """A deployment that runs: its settings, its worker, and where the page is."""
+
+    settings: Settings
+    worker: Child
+    url: str
+
+    def state(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/api/v1/state", timeout=10) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@pytest.fixture(scope="module")
+def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("page")
+    definition = {
+        "name": f"page-{time.time_ns():x}",
+        "task": "binary",
+        "scope": "partition",
+        "features": {"x": {}},
+        "label": {"classes": ["no", "yes"]},
+        "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
+        "drift": {"on_drift": "tell", "alpha": 1e-9},
+        "kafka": {"brokers": kafka, "partitions": 2, "session_timeout": "6s"},
+        "web": {"port": free_ports(1)[0]},
+    }
+    file = folder / "deployment.toml"
+    file.write_text("\n".join(toml.document(definition)), encoding="utf-8")
+    settings = load_settings(file, {})
+    create_topics(settings)
+    traffic = Traffic(settings, rate=40.0)
+    traffic.start()
+    with worker(settings) as child:
+        here = Deployed(settings, child, f"http://127.0.0.1:{settings.web.port}")
+        deadline = time.monotonic() + 100
+        while not _serves(here):
+            assert time.monotonic() < deadline, child.last_words()
+            time.sleep(0.3)
+        yield here
+    traffic.stop()
+    delete_topics(settings)
+
+
+def _serves(deployed: Deployed) -> bool:
+    try:
+        state = deployed.state()
+    except OSError:
+        return False
+    return state["serving"] == "champion" and len(state["members"]) > 2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=tool("chromium", "chromium"), args=["--no-sandbox"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, deployed: Deployed) -> Iterator[Page]:
+    """Yield the page, live; what it asks of other hosts, or breaks, fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("request", lambda r: None if r.url.startswith(deployed.url) else wrong.append(r.url))
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda m: wrong.append(m.text) if "Content Security" in m.text else None)
+    opened.goto(f"{deployed.url}/ops/")
+    expect(opened.locator("#live-text")).to_have_text("Live")
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def test_it_shows_what_the_api_says(page: Page, deployed: Deployed) -> None:
+    """Sentence, roster, partitions and transitions are those of the API, word for word."""
+    state = deployed.state()
+    expect(page.locator("#sentence")).to_have_text(state["sentence"])
+    expect(page.locator("#why")).to_have_text(state["why"])
+    expect(page.locator("#partitions tbody tr")).to_have_count(2)
+    names = [f"{m['slot']} {m['version']}" if m["version"] else m["slot"] for m in state["members"]]
+    expect(page.locator("#members tbody td:first-child")).to_have_text(names)
+    expect(page.locator("#happenings tbody tr .badge").first).to_have_text(
+        str(state["happenings"][0]["number"])
+    )
+    reasons = [h["reason"] + (f" ({h['operator']})" if h["operator"] else "") for h in state["happenings"]]
+    expect(page.locator("#happenings .reason")).to_have_text(reasons)
+    expect(page.locator("#question-title")).to_have_text(state["question"]["title"])
+    conditions = [c["name"] for c in state["question"]["conditions"]]
+    expect(page.locator("#conditions .what")).to_have_text(conditions)
+    page.locator("#curves summary").click()
+    expect(page.locator("#curves-table tbody tr").first).to_contain_text("%")
+
+
+def test_an_action_by_keyboard_alone_takes_effect(page: Page, deployed: Deployed) -> None:
+    """From the button through the dialog: every partition freezes, and the page says who and why."""
+    page.locator("[data-action=freeze]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#dialog-title")).to_have_text("Freeze learning")
+    page.keyboard.press("Tab")
+    page.keyboard.type("ada")
+    page.keyboard.press("Tab")
+    page.keyboard.type("labels of today are wrong")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("#confirm")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#progress")).to_have_text(
+        "Freeze everywhere: done in all 2 partitions.", timeout=15_000
+    )
+    expect(page.locator("#why")).to_contain_text("Learning is frozen.")
+    expect(page.locator("#happenings tbody tr").first).to_contain_text("labels of today are wrong (ada)")
+    assert deployed.state()["frozen"] == 2
+
+    page.locator("[data-action=unfreeze]").click()
+    page.locator("#reason").fill("labels are right again")
+    page.locator("#confirm").click()
+    expect(page.locator("#progress")).to_have_text(re.compile("Unfreeze everywhere: done"), timeout=15_000)
+    assert deployed.state()["frozen"] == 0
+
+
+def test_a_refusal_is_explained(page: Page) -> None:
+    """Too short a reason, then a promotion that the policy would not make: the dialog stays and says why."""
+    page.locator("[data-action=promote]").click()
+    page.locator("#reason").fill("short")
+    page.locator("#confirm").click()
+    expect(page.locator("#refusal")).to_contain_text("Say why in 8 characters or more")
+    expect(page.locator("#reason")).to_be_focused()
+    page.locator("#reason").fill("it looks better to me")
+    page.locator("#confirm").click()
+    expect(page.locator("#refusal")).to_contain_text("The policy would not promote it yet")
+    expect(page.locator("#refusal")).to_contain_text("evidence")
+    expect(page.locator("#override")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+
+
+def test_one_partition_can_be_looked_at(page: Page) -> None:
+    """The scope narrows everything."""
+    page.locator("#scope").select_option("1")
+    expect(page.locator("#partitions tbody tr")).to_have_count(1)
+    expect(page.locator("#partitions tbody td").first).to_have_text("1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, deployed: Deployed, scheme: Any) -> None:
+    """No violation in either theme, wide and at 320 pixels, nor in the dialog; nothing scrolls sideways."""
+    for width, height in WIDTHS:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=True
+        )
+        page = context.new_page()
+        page.goto(f"{deployed.url}/ops/")
+        expect(page.locator("#live-text")).to_have_text("Live")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for _ in range(2):
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            page.locator("[data-action=promote]").click()
+        context.close()
+
+
+def test_it_recovers_by_itself_when_the_worker_restarts(page: Page, deployed: Deployed) -> None:
+    """It says that the connection is lost, and is live again without being touched."""
+    deployed.worker.stop()
+    expect(page.locator("#live-text")).to_contain_text("Connection lost", timeout=10_000)
+    deployed.worker.start()
+    expect(page.locator("#live-text")).to_have_text("Live", timeout=60_000)
+    expect(page.locator("#sentence")).to_contain_text("serves all 2 partitions", timeout=30_000)

@@ -1,0 +1,381 @@
+"""The HTTP side: what it says, what it takes, whom it refuses; on a real server, with a board fed by hand."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from aiohttp import ClientSession, web
+
+from learners.definition import parse_definition
+from monitoring import openapi
+from monitoring.api import Api
+from monitoring.board import Board
+from monitoring.control import Desk
+from monitoring.guard import Guard, InsecureError, read_operators
+from stream.messages import Command, Transition
+from stream.processing.processor import Processor
+from stream.processing.standing import Status
+from stream.settings import Web
+from tests.conftest import REPOSITORY
+from tests.support import TINY, Inputs
+
+TOKEN = "a-long-token"  # noqa: S105
+DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
+NOW = round(time.time() * 1000)
+
+
+class Hand:
+    """A source of news that is fed by the test."""
+
+    def __init__(self) -> None:
+        self.news: list[Callable[[Board], None]] = []
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+    def drain(self, board: Board) -> None:
+        """Hand over what came."""
+        for tell in self.news:
+            tell(board)
+        self.news.clear()
+
+
+class Deployment:
+    """Two real processors whose standings and transitions reach the board, and which take commands."""
+
+    def __init__(self) -> None:
+        definition = parse_definition(
+            {
+                **TINY,
+                "scope": "partition",
+                "warm_up": 0,
+                "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
+                "drift": {"min_labels": 100},
+            }
+        )
+        self.hand, self.inputs = Hand(), Inputs()
+        self.processors = [Processor(definition, number) for number in range(2)]
+        self.board = Board("tiny", "binary", 2)
+        self.sent: list[Mapping[int, Command]] = []
+        for i in range(30):
+            self.feed(
+                "events",
+                {"id": f"e{i}", "features": {"x": i % 4, "y": 1.0}, "label": "yes" if i % 4 > 1 else "no"},
+            )
+        self.tell()
+
+    def feed(self, source: str, message: dict[str, Any], only: int | None = None) -> None:
+        record = self.inputs.add(source, message, NOW)
+        for p in self.processors:
+            if only is None or p.partition == only:
+                for output in p.process(record):
+                    if isinstance(output.message, Transition):
+                        took = output.message
+                        self.hand.news.append(
+                            lambda board, p=p, took=took: board.take_transition(p.partition, NOW, took)
+                        )
+
+    def tell(self, at: int = NOW) -> None:
+        for p in self.processors:
+            standing = p.standing()
+            standing.transitions = []
+            status = Status(
+                at=at, worker="w1", expected=2, standing=standing, lag={"events": (3, 1.5)}, latency=[5] * 14,
+                delay=[0] * 10, snapshot_at=at / 1000, snapshot_failures=0,
+            )  # fmt: skip
+            self.hand.news.append(lambda board, status=status: board.take_status(status))
+
+    def send(self, commands: Mapping[int, Command]) -> None:
+        """Apply commands at once, as the control topic would."""
+        self.sent.append(commands)
+        for number, command in commands.items():
+            self.feed("control", msgspec.to_builtins(command), only=number)
+        self.tell()
+
+
+def serve(
+    check: Callable[[ClientSession, Deployment], Awaitable[None]],
+    settings: Web | None = None,
+    operators: dict[str, str] | None = None,
+) -> None:
+    """Run a check against a real server."""
+
+    async def run() -> None:
+        deployment = Deployment()
+        desk = Desk(deployment.board, deployment.send)
+        guard = Guard(settings or Web(), operators or {})
+        application = web.Application()
+        Api(deployment.board, deployment.hand, desk, guard).add_to(application)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        async with ClientSession(f"http://127.0.0.1:{port}") as session:
+            await check(session, deployment)
+        await runner.cleanup()
+
+    asyncio.run(run())
+
+
+FREEZE = {"action": "freeze", "reason": "labels are wrong today", "operator": "ada"}
+
+
+async def post(session: ClientSession, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+    async with session.post("/api/v1/actions", json=body, headers=headers) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+def test_state_says_who_serves_and_why_not_others() -> None:
+    """The sentence, the roster, the question, and the conditions with value and need."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        async with session.get("/api/v1/state") as answer:
+            state = await answer.json()
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert state["expected"] == 2
+        roles = [(m["slot"], m["role"]) for m in state["members"]]
+        assert roles[:2] == [("lr", "champion"), ("nb", "challenger")]
+        assert state["question"]["title"] == "Why nb (v2) is not promoted yet"
+        assert {c["name"]: c["met"] for c in state["question"]["conditions"]}["Labels compared"] is False
+        assert state["figures"]["unaccounted"] == 0
+        async with session.get("/api/v1/state?partition=1") as answer:
+            assert [p["number"] for p in (await answer.json())["partitions"]] == [1]
+        async with session.get("/api/v1/state?partition=7") as answer:
+            assert (answer.status, answer.content_type) == (422, "application/problem+json")
+
+    serve(check)
+
+
+def test_an_action_is_applied_everywhere_and_followed() -> None:
+    """202 with a place to look, one command for each partition, then applied, with operator and reason."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        status, said = await post(session, FREEZE)
+        assert (status, said["total"]) == (202, 2)
+        async with session.get(f"/api/v1/actions/{said['id']}") as answer:
+            assert (await answer.json())["status"] == "applied"
+        async with session.get("/api/v1/state") as answer:
+            state = await answer.json()
+        assert state["frozen"] == 2
+        first = state["happenings"][0]
+        assert (first["kind"], first["operator"], first["partitions"]) == ("frozen", "ada", [0, 1])
+        assert first["reason"] == "labels are wrong today"
+        command = deployment.sent[0][0]
+        assert (command.verified, command.expires_at - command.issued_at) == (False, 300_000)
+        status, said = await post(session, FREEZE)  # they are frozen already
+        async with session.get(f"/api/v1/actions/{said['id']}") as answer:
+            found = await answer.json()
+        assert (found["status"], set(found["rejected"])) == ("rejected", {"0", "1"})
+
+    serve(check)
+
+
+def test_the_same_key_acts_once() -> None:
+    """A browser that sends again after a lost answer does not act twice."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        one = await post(session, FREEZE, **{"Idempotency-Key": "k1"})
+        two = await post(session, FREEZE, **{"Idempotency-Key": "k1"})
+        assert one[1]["id"] == two[1]["id"]
+        assert len([sent for sent in deployment.sent if sent]) == 1
+
+    serve(check)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({**FREEZE, "reason": "short"}, 422, "reason_too_short"),
+        ({**FREEZE, "action": "explode"}, 422, "invalid"),
+        ({**FREEZE, "surprise": 1}, 422, "invalid"),
+        ({**FREEZE, "partition": 9}, 422, "unknown_partition"),
+        ({**FREEZE, "if_revision": 1}, 409, "changed_meanwhile"),
+        ({**FREEZE, "action": "promote"}, 422, "target_missing"),
+        ({**FREEZE, "action": "promote", "target": "nobody"}, 422, "unknown_target"),
+        ({**FREEZE, "action": "promote", "target": "nb"}, 409, "policy_not_met"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(body: dict[str, Any], status: int, kind: str) -> None:
+    """Each refusal is a problem with a type, and nothing is sent."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        answered, problem = await post(session, body)
+        assert (answered, problem["type"]) == (status, kind)
+        assert problem["title"]
+        assert deployment.sent == []
+
+    serve(check)
+
+
+def test_a_promotion_against_the_policy_needs_an_override() -> None:
+    """With it, it is done and on record."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        body = {**FREEZE, "action": "promote", "target": "nb"}
+        _, problem = await post(session, body)
+        assert "Labels compared" in problem["unmet"]
+        status, _ = await post(session, {**body, "override": True})
+        assert status == 202
+        assert deployment.processors[0].standing().transitions[-1].evidence["override"] is True
+
+    serve(check)
+
+
+def test_bodies_that_are_none_are_refused() -> None:
+    """Not JSON, not said to be JSON, too large."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        json_type = {"Content-Type": "application/json"}
+        for data, headers, status in (
+            (b"{", json_type, 400),
+            (b"{}", {"Content-Type": "text/plain"}, 415),
+            (b" " * 20_000, json_type, 413),
+        ):
+            async with session.post("/api/v1/actions", data=data, headers=headers) as answer:
+                assert answer.status == status
+
+    serve(check)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}],
+)
+def test_another_site_may_not_act(headers: dict[str, str]) -> None:
+    """Not even with the right content type."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        status, problem = await post(session, FREEZE, **headers)
+        assert (status, problem["type"]) == (403, "cross_site")
+        assert deployment.sent == []
+
+    serve(check)
+
+
+def test_a_rebound_name_is_refused_everywhere() -> None:
+    """Even for reading; declared names and addresses are answered."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        expected = {"evil.example": 421, "ops.example:6066": 200, "127.0.0.1:1": 200, "10.0.0.7:6066": 200}
+        for host, status in expected.items():
+            async with session.get("/api/v1/state", headers={"Host": host}) as answer:
+                assert answer.status == status, host
+
+    serve(check, Web(hosts=("ops.example",)))
+
+
+def test_tokens_name_the_operator() -> None:
+    """Where there are tokens nothing is done without one, and the name in the audit is the token's."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        status, problem = await post(session, FREEZE)
+        assert (status, problem["type"]) == (401, "no_token")
+        status, _ = await post(session, FREEZE, Authorization="Bearer wrong")
+        assert status == 401
+        status, said = await post(session, {**FREEZE, "operator": "eve"}, Authorization=f"Bearer {TOKEN}")
+        assert (status, said["operator"]) == (202, "ada")
+        command = deployment.sent[0][0]
+        assert (command.operator, command.verified) == ("ada", True)
+
+    serve(check, operators={DIGEST: "ada"})
+
+
+def test_a_session_is_a_strict_cookie_and_guessing_is_slowed() -> None:
+    """HttpOnly, SameSite=Strict, gone after signing out; five wrong tokens a minute."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        async with session.post("/api/v1/session", json={"token": TOKEN}) as answer:
+            assert answer.status == 200
+            cookie = answer.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        value = cookie.partition(";")[0]
+        status, _ = await post(session, FREEZE, Cookie=value)
+        assert status == 202
+        async with session.delete("/api/v1/session", headers={"Cookie": value}) as answer:
+            assert answer.status == 204
+        session.cookie_jar.clear()
+        status, _ = await post(session, FREEZE, Cookie=value)
+        assert status == 401
+        statuses = []
+        for _ in range(6):
+            async with session.post("/api/v1/session", json={"token": "guess"}) as answer:
+                statuses.append(answer.status)
+        assert statuses == [401] * 5 + [429]
+
+    serve(check, operators={DIGEST: "ada"})
+
+
+def test_it_does_not_listen_beyond_this_machine_without_operators(tmp_path: Path) -> None:
+    """It refuses to start, and says what to do; with a file of operators it starts."""
+    with pytest.raises(InsecureError, match="operators"):
+        Guard(Web(host="0.0.0.0"), {})  # noqa: S104
+    file = tmp_path / "operators"
+    file.write_text(f"# on duty\nada = {DIGEST}\n", encoding="utf-8")
+    assert Guard(Web(host="0.0.0.0"), read_operators(file)).needs_token  # noqa: S104
+    file.write_text("ada = secret\n", encoding="utf-8")
+    with pytest.raises(InsecureError, match="meander operator"):
+        read_operators(file)
+
+
+def test_the_stream_repeats_the_state_every_second() -> None:
+    """Server-sent events; closing the server does not wait for them."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        async with session.get("/api/v1/stream") as answer:
+            assert answer.content_type == "text/event-stream"
+            first = await answer.content.readuntil(b"\n\n")
+            second = await answer.content.readuntil(b"\n\n")
+        assert first.startswith(b"event: state\ndata: {")
+        assert json.loads(second.partition(b"data: ")[2])["deployment"] == "tiny"
+
+    serve(check)
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    """No inline script or style, no address of another host; every file is served."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        for name in ("", "page.js", "chart.js", "page.css", "uPlot.js", "uPlot.css", "icon.svg"):
+            async with session.get(f"/ops/{name}") as answer:
+                text = await answer.text()
+                assert answer.status == 200, name
+            if not name.startswith("uPlot"):
+                assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace(
+                    "http-equiv", ""
+                ), name
+        async with session.get("/ops/") as answer:
+            page = await answer.text()
+        assert " style=" not in page
+        assert page.count("<script") == page.count("<script src=")
+
+    serve(check)
+
+
+def test_answers_are_what_the_openapi_document_says() -> None:
+    """The checked-in document is fresh, and real answers validate against it."""
+    document = json.loads((REPOSITORY / openapi.FILE).read_text(encoding="utf-8"))
+    assert document == openapi.document(), "stale: run python -m monitoring.openapi"
+
+    def valid(name: str, instance: Any) -> None:
+        schema = {**document, "$ref": f"#/components/schemas/{name}"}
+        jsonschema.Draft202012Validator(schema).validate(instance)
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        for path, name in (("state", "View"), ("history", "History"), ("whoami", "Who")):
+            async with session.get(f"/api/v1/{path}") as answer:
+                valid(name, await answer.json())
+        valid("ActionState", (await post(session, FREEZE))[1])
+        valid("Problem", (await post(session, {}))[1])
+
+    serve(check)
