@@ -423,7 +423,7 @@ def _question(shown: Sequence[Status]) -> Question | None:
     missing = [c.name.lower() for c in member.conditions if not c.met]
     about = f"Waiting for: {', '.join(missing)}." if missing else "Everything holds: the next label decides."
     return Question(
-        title=f"Why {member.slot} (v{member.number}) is not promoted yet",
+        title=f"Why {member.slot} ({_short(member.version)}) is not promoted yet",
         about=f"{about} Compared with champion {_short(status.standing.champion)} on the same events.",
         slot=member.slot,
         partition=status.standing.partition,

@@ -71,6 +71,7 @@ def deployment(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[lis
             "scope": "partition",
             "features": {"x": {}},
             "label": {"classes": ["no", "yes"]},
+            "champion": "lr",
             "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
             "drift": {"on_drift": "tell", "alpha": 1e-9},
             "kafka": {"brokers": kafka, "partitions": 2, "session_timeout": "6s"},

@@ -46,6 +46,7 @@ def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         "scope": "partition",
         "features": {"x": {}},
         "label": {"classes": ["no", "yes"]},
+        "champion": "lr",
         "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
         "drift": {"on_drift": "tell", "alpha": 1e-9},
         "kafka": {"brokers": kafka, "partitions": 2, "session_timeout": "6s"},

@@ -23,6 +23,7 @@ LABEL = {"classes": ["no", "yes"]}
 ROSTER: dict[str, Any] = {
     "label": LABEL,
     "warm_up": 0,
+    "champion": "lr",
     "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
 }
 
