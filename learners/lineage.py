@@ -25,6 +25,7 @@ class Kind(StrEnum):
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on
     REJECTED = "rejected"  # a command that was not carried out
+    FORGOTTEN = "forgotten"  # what was kept of an entity's waiting events is gone, by command
     EXPIRED = "expired"  # a tick ended the wait of predictions whose label never came
     ORDERED = "ordered"  # nothing happened, but many inputs had left no trace of their order
 

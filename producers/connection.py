@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import kafka.errors
@@ -46,13 +47,30 @@ def kafka_options(kafka: Kafka) -> dict[str, Any]:
 @contextmanager
 def explained(kafka: Kafka) -> Iterator[None]:
     """Turn what kafka-python raises about the connection into a sentence that says what to do."""
+    for name in ("ca_file", "certificate_file", "key_file"):
+        path = getattr(kafka, name)
+        if path and not Path(path).is_file():
+            raise BrokerUnreachableError(f"kafka.{name}: there is no file {path}")
     try:
         yield
     except kafka_errors as error:
-        raise BrokerUnreachableError(
-            f"{kafka.brokers}: {error}. Is a broker there, and does [kafka] in the definition "
-            "(or MEANDER_BROKERS) name it, with the security it asks for?"
-        ) from None
+        raise BrokerUnreachableError(f"{kafka.brokers}: {error}. {_remedy(str(error))}") from None
+
+
+def _remedy(problem: str) -> str:
+    """Say what to do about what a client library says."""
+    problem = problem.lower()
+    if "certificate" in problem or "ssl" in problem:
+        return "Does kafka.ca_file name the authority that signed the broker's certificate?"
+    if "sasl" in problem or "authentication" in problem:
+        return (
+            "Check kafka.mechanism and kafka.username, and the password: MEANDER_KAFKA_PASSWORD, or the file "
+            "that MEANDER_KAFKA_PASSWORD_FILE names"
+        )
+    return (
+        "Is a broker there, and does [kafka] in the definition (or MEANDER_BROKERS) name it, with the "
+        "security it asks for?"
+    )
 
 
 kafka_errors = (kafka.errors.KafkaError, OSError)  # OSError: a certificate file that cannot be read

@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 
 from learners.errors import MeanderError
 from producers.connection import PATIENCE_MS, explained, kafka_options
-from stream.messages import Command
+from stream.messages import Command, Forget
 from stream.settings import Settings
 
 EXPIRY = 300_000  # milliseconds after which a command is no longer carried out
@@ -42,7 +42,7 @@ class Controller:
                 metrics_enabled=False,
             )
 
-    def send(self, commands: Mapping[int, Command]) -> None:
+    def send(self, commands: Mapping[int, Command | Forget]) -> None:
         """Send to each partition its command; returns once all are acknowledged.
 
         Raises
@@ -57,7 +57,7 @@ class Controller:
                     msgspec.json.encode(command),
                     command.id.encode(),
                     partition=partition,
-                    timestamp_ms=command.issued_at,
+                    timestamp_ms=command.issued_at if isinstance(command, Command) else None,
                 )
                 for partition, command in commands.items()
             ]

@@ -21,6 +21,7 @@ COMMANDS = (
     "dead-letters",
     "scenario",
     "calibrate",
+    "forget",
     "demo",
     "schema",
     "status",

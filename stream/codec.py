@@ -15,6 +15,7 @@ from stream.messages import (
     Command,
     DeadLetter,
     Event,
+    Forget,
     LabelRecord,
     Output,
     Prediction,
@@ -105,7 +106,7 @@ class Codec:
         self._conforming = msgspec.json.Decoder(conforming)
         self._event = msgspec.json.Decoder(Event)
         self._label = msgspec.json.Decoder(LabelRecord)
-        self._control = msgspec.json.Decoder(Command | Tick)
+        self._control = msgspec.json.Decoder(Command | Tick | Forget)
         self._encoder = msgspec.json.Encoder()
 
     def event(self, record: Record) -> Decoded:
@@ -144,9 +145,9 @@ class Codec:
             label.label = UNSET  # whatever stands there is not the truth, and was not checked
         return label
 
-    def control(self, record: Record) -> Command | Tick:
+    def control(self, record: Record) -> Command | Tick | Forget:
         """Decode a control record; raises `RefusalError`."""
-        command: Command | Tick = self._slowly(self._control, _check_shape(record))
+        command: Command | Tick | Forget = self._slowly(self._control, _check_shape(record))
         if isinstance(command, Tick):
             self._check_time(command.timestamp, record.timestamp)
         return command

@@ -153,6 +153,26 @@ class Tick(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="tick
     schema: int = SCHEMA_VERSION
 
 
+class Forget(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="forget"):
+    """On ``<name>.control``: what is kept of an entity's events while they wait for labels is to go.
+
+    Attributes
+    ----------
+    id
+        Stands in the transition that says what was forgotten.
+    key
+        The entity: the Kafka key of its events, as text.
+    operator, reason
+        Who asked, and why.
+    """
+
+    id: Name
+    key: Annotated[str, Meta(min_length=1, max_length=4096)]
+    operator: Name | None = None
+    reason: Sentence = ""
+    schema: int = SCHEMA_VERSION
+
+
 class Prediction(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A record on ``<name>.predictions``: the one answer to an event.
 

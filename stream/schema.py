@@ -25,6 +25,7 @@ from stream.messages import (
     Command,
     DeadLetter,
     Event,
+    Forget,
     LabelRecord,
     Prediction,
     Reason,
@@ -84,10 +85,11 @@ MESSAGES = (
     Message(
         "control",
         "control",
-        (Command, Tick),
+        (Command, Tick, Forget),
         (
             Command(id="c1", action="retrain", operator="ada", reason="New terminals since Monday."),
             Tick(timestamp=1700000060000),
+            Forget(id="c2", key="customer-17", operator="ada", reason="asked to be forgotten"),
         ),
     ),
     Message(

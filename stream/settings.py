@@ -31,7 +31,8 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     security
         ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
     ca_file, certificate_file, key_file
-        For TLS.
+        For TLS: who vouches for the broker, and our own certificate where it asks for one. Relative to the
+        definition file.
     mechanism, username, password
         For SASL. ``MEANDER_KAFKA_PASSWORD``, or the file that ``MEANDER_KAFKA_PASSWORD_FILE`` names,
         overrides the password.
@@ -205,6 +206,11 @@ def parse_settings(
         raise (error.in_file(file) if file else error) from None
     overrides = {"brokers": env.get("MEANDER_BROKERS"), "password": secret(env, "MEANDER_KAFKA_PASSWORD")}
     parts["kafka"] = msgspec.structs.replace(parts["kafka"], **{k: v for k, v in overrides.items() if v})
+    files = {name: getattr(parts["kafka"], name) for name in ("ca_file", "certificate_file", "key_file")}
+    if file and any(files.values()):
+        base = Path(file).resolve().parent
+        found = {name: str(base / path) for name, path in files.items() if path}
+        parts["kafka"] = msgspec.structs.replace(parts["kafka"], **found)
     if url := secret(env, "MEANDER_REDIS_URL"):
         parts["snapshots"] = msgspec.structs.replace(parts["snapshots"], url=url)
     parts["web"] = _web(parts["web"], env, file)

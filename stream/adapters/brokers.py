@@ -30,7 +30,6 @@ _PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
@@ -167,7 +166,11 @@ def _tansu() -> str:
 
 @contextmanager
 def java_kafka(
-    folder: Path, properties: Mapping[str, str] | None = None, jars: Path = JARS, timeout: float = 120.0
+    folder: Path,
+    properties: Mapping[str, str] | None = None,
+    jars: Path = JARS,
+    timeout: float = 120.0,
+    secure: Mapping[str, int] | None = None,
 ) -> Iterator[Broker]:
     """Run one node of Apache Kafka and yield it.
 
@@ -181,6 +184,8 @@ def java_kafka(
         The folder of Kafka's jars: ``make kafka``.
     timeout
         Seconds that a start may take.
+    secure
+        Further listeners: security protocol (``SSL``, ``SASL_SSL``) and port.
 
     Raises
     ------
@@ -194,11 +199,15 @@ def java_kafka(
     folder.mkdir(parents=True, exist_ok=True)
     port, controller = free_ports(2)
     file = folder / "server.properties"
+    listeners = {"PLAINTEXT": port, **(secure or {})}
+    advertised = ",".join(f"{name}://{HOST}:{number}" for name, number in listeners.items())
+    protocols = ",".join(f"{name}:{name}" for name in listeners)
     chosen = {
         **_PROPERTIES,
         "log.dirs": str(folder / "data"),
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": f"{advertised},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{protocols}",
         "controller.quorum.voters": f"1@{HOST}:{controller}",
         **(properties or {}),
     }

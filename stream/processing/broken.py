@@ -40,6 +40,13 @@ class Broken:
         """Let go of one: it was made good."""
         del self._examples[identifier]
 
+    def forget_key(self, key: bytes) -> list[str]:
+        """Let go of all of an entity; returns their ids."""
+        gone = [i for i, example in self._examples.items() if example.key == key]
+        for identifier in gone:
+            del self._examples[identifier]
+        return gone
+
     def state(self) -> list[Example]:
         """Return all, oldest first."""
         return list(self._examples.values())

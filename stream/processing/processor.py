@@ -21,6 +21,7 @@ from stream.messages import (
     DeadLetter,
     Event,
     Example,
+    Forget,
     LabelRecord,
     Output,
     Prediction,
@@ -394,6 +395,9 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         position = position_of(record)
+        if isinstance(control, Forget):
+            self._emit(outputs, record, [self._forgotten(control, record)])
+            return
         if not isinstance(control, Tick):
             time = self._time(record)
             made = self.learn.command(control, time, position, record.timestamp, self.revision)
@@ -411,6 +415,18 @@ class Processor:
                 evidence={"expired": expired},
             )
             self._emit(outputs, record, [transition])
+
+    def _forgotten(self, control: Forget, record: Record) -> Transition:
+        counts = self.serve.forget(control.key.encode())
+        return Transition(
+            kind=Kind.FORGOTTEN,
+            timestamp=self._time(record),
+            position=position_of(record),
+            reason=f"{sum(counts.values())} events of one entity were forgotten: their labels teach nothing.",
+            evidence=counts,
+            requested_by=control.operator,
+            command=control.id,
+        )
 
     # -- outputs -----------------------------------------------------------------------------------
 

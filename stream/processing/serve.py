@@ -247,6 +247,23 @@ class Serve:
             self._unmatched()
         return count, found
 
+    def forget(self, key: bytes) -> dict[str, int]:
+        """Let go of an entity's events: they are known by their ids only; returns how many of each kind.
+
+        The journal begins anew, so that what was appended before is deleted with the snapshots that name it.
+        """
+        waiting = [identifier for identifier, example in self.pending.items() if example.key == key]
+        for identifier in waiting:
+            self.pending.take(identifier)
+            self.books.expired += 1
+        broken = self.broken.forget_key(key)
+        for identifier in waiting + broken:
+            self.settled.add(identifier, Fate.EXPIRED, None)
+        settled = self.settled.forget(key)
+        self.pending.write_all_again()
+        self.settled.write_all_again()
+        return {"waiting": len(waiting), "broken": len(broken), "settled": settled}
+
     def _unmatched(self) -> None:
         self.books.early -= 1
         self.books.unmatched += 1

@@ -117,6 +117,15 @@ class Settled:
             self._known[identifier] = entry.fate
             self._changed.pop(identifier, None)
 
+    def forget(self, key: bytes) -> int:
+        """Keep of all events of an entity only their ids; returns how many were kept whole."""
+        found = [i for i in self._kept if type(e := self._known.get(i)) is Kept and e.example.key == key]
+        for identifier in found:
+            self._reduce(identifier)
+        gone = set(found)
+        self._kept = deque(identifier for identifier in self._kept if identifier not in gone)
+        return len(found)
+
     def get(self, identifier: str) -> Fate | Kept | None:
         """Return what is known of an id."""
         return self._known.get(identifier)

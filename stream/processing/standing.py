@@ -14,7 +14,7 @@ from stream.processing.books import Books
 from stream.processing.learn import Learn
 
 RECENT = 40  # transitions kept at hand
-CHANGES = frozenset(Kind) - {Kind.SIGNAL, Kind.REJECTED, Kind.EXPIRED, Kind.ORDERED}
+CHANGES = frozenset(Kind) - {Kind.SIGNAL, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED}
 """Kinds after which the roster is not what it was: each raises the revision."""
 
 

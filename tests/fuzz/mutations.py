@@ -116,7 +116,7 @@ class Mutator:
         """Break one property by what its schema demands, or go exactly to its limit."""
         schema = self._schemas[source]
         if "$defs" in schema:
-            schema = schema["$defs"]["Tick" if message.get("type") == "tick" else "Command"]
+            schema = schema["$defs"][str(message.get("type", "command")).capitalize()]
         place, inside = message, schema["properties"]
         if isinstance(message.get("features"), dict) and self.random.random() < 0.7:
             place, inside = message["features"], inside["features"].get("properties", {})
