@@ -70,8 +70,12 @@ bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: abo
 signals: $(VENV)/.test ## Every change of the gallery of drift signalled, steady streams quiet: minutes
 	$(BIN)/python -m tests.signals
 
-up: ## Kafka, Redis, worker and producer with Docker
+up: operators ## Everything with Docker: Kafka, Redis, workers, page, Prometheus, Alertmanager, Grafana
 	docker compose up --build
+
+operators: | $(VENV)/.demo ## An operator's token for the page, shown once
+	@$(BIN)/meander operator $${USER:-operator} | tee /dev/stderr | sed -n 's/^Line.*: //p' > $@
+
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .kafka build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache

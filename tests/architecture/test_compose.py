@@ -16,7 +16,7 @@ from stream.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
-OURS = ("topics", "worker", "producer")
+OURS = ("topics", "worker", "producer", "page")
 
 
 def environment() -> dict[str, str]:
@@ -108,7 +108,7 @@ def test_health_is_asked_where_the_worker_answers() -> None:
 def test_service_is_pinned_and_limited(name: str) -> None:
     """Each service has an exact version, limits of its resources, and a health check if it stays."""
     service = SERVICES[name]
-    assert re.search(r":\d+\.\d+\.\d+", service["image"])
+    assert re.search(r":v?\d+\.\d+\.\d+", service["image"])
     assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
     assert "healthcheck" in service or name in ("topics", "producer")
 
@@ -120,6 +120,29 @@ def test_our_containers_can_do_little(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] not in ("root", "0")
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
+def test_observers_can_do_little_and_find_their_files(name: str) -> None:
+    """They run as nobody in particular on a read-only image; what is mounted exists."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["user"] not in ("root", "0")
+    mounts = [volume.split(":") for volume in service["volumes"]]
+    assert all((REPOSITORY / mount[0]).exists() for mount in mounts if mount[0].startswith("./"))
+    assert all(mount[0] in compose()["volumes"] for mount in mounts if not mount[0].startswith("./"))
+
+
+def test_prometheus_asks_the_workers_where_they_listen() -> None:
+    """Names, ports and paths in the configuration of Prometheus are those of the services."""
+    config = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = config["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    settings = load_settings(REPOSITORY / environment()["MEANDER_DEFINITION"], {})
+    assert (found["names"], found["port"]) == (["worker"], settings.web.port)
+    assert job["job_name"] == "meander"  # the rules ask for it
+    (target,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert target.split(":")[0] in SERVICES
 
 
 def test_ports_are_local() -> None:
