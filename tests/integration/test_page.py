@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +18,8 @@ from stream import toml
 from stream.adapters.brokers import free_ports
 from stream.adapters.processes import Child
 from stream.adapters.topics import create_topics, delete_topics
+from stream.app import open_log
+from stream.replay import differences
 from stream.settings import Settings, load_settings
 from tests.conftest import tool
 from tests.integration.test_alerts import Traffic
@@ -189,6 +194,64 @@ def test_axe_finds_nothing(browser: Browser, deployed: Deployed, scheme: Any) ->
             assert found.violations_count == 0, found.generate_report()
             page.locator("[data-action=promote]").click()
         context.close()
+
+
+def shell(deployed: Deployed, *words: str) -> tuple[int, str]:
+    """Run `meander` as an operator would; returns its exit status and what it said."""
+    command, definition, *rest = words
+    done = subprocess.run(
+        [sys.executable, "-m", "stream", command, definition, *rest],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(str(deployed.settings.file)).parent,
+        timeout=90,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_shell_takes_the_same_path_and_a_replay_repeats_it(deployed: Deployed) -> None:
+    """A command from the shell is applied in every partition, and a replay applies it at the same place."""
+    file = "deployment.toml"
+    status, said = shell(deployed, "fallback", file, "--reason", "prices are wrong", "--operator", "ada")
+    assert (status, said.count("fell_back")) == (0, 2), said
+    status, said = shell(deployed, "status", file, "--json")
+    assert (status, json.loads(said)["fallback"]) == (0, 2)
+    assert json.loads(said)["sentence"] == deployed.state()["sentence"] == "Rules serve: 2 partitions"
+    status, said = shell(deployed, "why", file, "--partition", "1")
+    assert "fell_back by ada" in said
+    assert "prices are wrong" in said
+    status, said = shell(deployed, "promote", file, "nb", "--reason", "it looks better")
+    assert (status, "--override" in said) == (2, True)
+    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "1")
+    assert (status, said.count("resumed")) == (0, 1), said
+    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "1")
+    assert (status, "answers already" in said) == (1, True), said
+    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "0")
+    assert status == 0, said
+    with open_log(deployed.settings) as log:
+        for partition in range(2):
+            assert differences(deployed.settings.definition, partition, log) == []
+
+
+def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deployed: Deployed) -> None:
+    """Without a worker of its own: `meander ops` has the same sentence, history and transitions."""
+    (port,) = free_ports(1)
+    file = Path(str(deployed.settings.file))
+    command = [sys.executable, "-m", "stream", "ops", file.name, "--port", str(port)]
+    with Child(command, file.parent, file.with_suffix(".ops.log")) as child:
+        alone = Deployed(deployed.settings, child, f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 60
+        while not _serves(alone):
+            assert time.monotonic() < deadline, child.last_words()
+            time.sleep(0.3)
+        there, here = deployed.state(), alone.state()
+        for part in ("sentence", "why", "happenings"):
+            assert here[part] == there[part], part
+        page = browser.new_page()
+        page.goto(f"{alone.url}/")
+        expect(page.locator("#sentence")).to_have_text(here["sentence"])
+        page.close()
 
 
 def test_it_recovers_by_itself_when_the_worker_restarts(page: Page, deployed: Deployed) -> None:
