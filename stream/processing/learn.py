@@ -87,7 +87,9 @@ class Learn:
         roster, evidence, label = self.roster, self.evidence, example.label
         answers = self._aligned(example)
         losses, signals = self._score(example, answers, label)
-        self._score_served(example, label, losses)
+        if example.served >= 0:  # in place: a call more would cost as much as all metrics together
+            loss = losses[example.served] if example.panel == roster.panel else None
+            self.served.add(self.task.loss(example.answer, label) if loss is None else loss)
         self._watch_served(example, losses, signals)
         self._compare(losses, lag)
         self.task.observe(label)
@@ -234,12 +236,6 @@ class Learn:
                 if signal is not None:
                     signals.append(signal)
         return losses, signals
-
-    def _score_served(self, example: Example, label: Any, losses: list[float | None]) -> None:
-        if example.served < 0:
-            return
-        loss = losses[example.served] if example.panel == self.roster.panel else None
-        self.served.add(self.task.loss(example.answer, label) if loss is None else loss)
 
     def _watch_served(self, example: Example, losses: list[float | None], signals: list[Signal]) -> None:
         """Feed the monitor what was served, if it is still that kind of answer that is served now."""

@@ -202,9 +202,10 @@ class Tally:
         self.expired += max(0, books.expired - last["expired"])
         last["expired"] = books.expired
         served, (total, scored) = self._processor.learn.served, self._served
-        self.served_loss += served.total - total
-        self.served_scored += served.scored - scored
-        self._served = (served.total, served.scored)
+        if served.total >= total:  # a corrected label may take some back: then later loss makes up for it
+            self.served_loss += served.total - total
+            self.served_scored += served.scored - scored
+            self._served = (served.total, served.scored)
 
     def _members(self) -> None:
         """Add what each member was scored on since; a version that is new counts from its birth."""
@@ -217,10 +218,13 @@ class Tally:
                 self.loss[key], self.scored[key] = 0.0, 0
                 self.nonfinite.setdefault(member.slot, 0)
             total, scored = scores.get(member.number, (0.0, 0) if known else (score.total, score.scored))
-            if score.scored > scored:
+            if score.scored < scored:  # another version under the same number: a rule made anew
+                total, scored = 0.0, 0
+            if score.total >= total:  # as above
                 self.loss[key] += score.total - total
                 self.scored[key] += score.scored - scored
-            scores[member.number] = (score.total, score.scored)
+                total, scored = score.total, score.scored
+            scores[member.number] = (total, scored)
         if len(scores) > 2 * len(roster.members):
             self._scores = {number: scores[number] for number in roster.panel}
 
