@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from learners.errors import DefinitionError
+from learners.policies import Policy, problem
 from learners.watch.settings import Watch
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -24,6 +25,7 @@ Missing = Literal["refuse", "flag", "mean", "median", "constant", "last"]
 Outliers = Literal["refuse", "clip", "flag"]
 OnDrift = Literal["challenge", "retrain", "fallback", "tell"]
 Loss = Literal["zero_one", "balanced", "log", "cost"]
+Way = Literal["auto", "advise"]
 ClassName = str | bool | int
 
 BLEND = "blend"  # the slot of the pool of all models and rules
@@ -228,6 +230,9 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         else ``blend``.
     warm_up
         Rules answer until each declared class was seen or this many labels came.
+    mode
+        ``auto``: what is decided is done. ``advise``: it is recorded as ``advised``, with an id, and waits
+        for a person: the command ``approve`` with that id, or the plain action.
     loss
         Classification: what a wrong answer costs. Every decision rests on it, and the class that is
         served is the one of least expected cost. ``zero_one``: 1. ``balanced``: as much as the true
@@ -248,6 +253,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 1
     champion: str | None = None
     warm_up: int = 30
+    mode: Way = "auto"
     loss: Loss | None = None
     cost: dict[str, dict[str, float]] = field(default_factory=dict)
     max_ahead: str | None = "1h"
@@ -258,6 +264,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rules: dict[str, Rule] = field(default_factory=dict)
     drift: Drift = field(default_factory=Drift)
     watch: Watch = field(default_factory=Watch)
+    policy: tuple[Policy, ...] = ()
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
@@ -386,6 +393,10 @@ def _with_defaults(definition: Definition) -> Definition:
         changes["champion"] = BLEND if len(slots) > 1 or with_rules else slots[0]
     if definition.loss is None and definition.task != "regression":
         changes["loss"] = "cost" if definition.cost else "zero_one"
+    changes["policy"] = tuple(
+        p if p.name else msgspec.structs.replace(p, name=f"policy-{i}")
+        for i, p in enumerate(definition.policy, 1)
+    )
     return msgspec.structs.replace(definition, **changes)
 
 
@@ -422,6 +433,7 @@ def _check(d: Definition) -> None:
     _check_loss(d)
     _check_rules(d)
     _check_drift(d.drift)
+    _check_policies(d)
     _check_watch(d)
     for key in ("max_ahead", "max_behind"):
         if getattr(d, key) is not None:
@@ -540,6 +552,22 @@ def _check_rules(d: Definition) -> None:
             raise DefinitionError(f"{key}.then", "is not given", "Say what the rule answers: then = ...")
         if rule.recipe is not None and rule.then is not None:
             raise DefinitionError(f"{key}.then", "has no use with a recipe", "Remove it")
+
+
+def _check_policies(d: Definition) -> None:
+    for number, policy in enumerate(d.policy, 1):
+        wrong = problem(policy)
+        if wrong is not None:
+            raise DefinitionError(f"policy[{number}].{wrong[0]}", wrong[1], wrong[2])
+        if isinstance(policy.every, str):
+            parse_duration(policy.every, f"policy[{number}].every")
+        if policy.do in ("challenge", "retrain", "update") and policy.target not in (None, *d.models):
+            raise DefinitionError(
+                f"policy[{number}].target", f"{policy.target!r} is no model", f"One of: {', '.join(d.models)}"
+            )
+    names = [policy.name for policy in d.policy]
+    if len(set(names)) != len(names):
+        raise DefinitionError("policy.name", "is given twice", "Rename one of them")
 
 
 def _check_drift(drift: Drift) -> None:

@@ -28,7 +28,7 @@ def predictor(estimator: Any, method: str) -> Predict:
     def predict(x: dict[str, Any]) -> Any:
         z = {}
         for name, value in x.items():
-            variance = variances[name]
+            variance = variances.get(name)  # by index, a default dict would remember having been asked
             z[name] = (value - means[name]) / variance**0.5 if variance else 0.0
         return answer(z)
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     SIGNAL_ENDED = "signal_ended"  # what a latched signal told of is over: labels came back
     CHALLENGED = "challenged"  # a challenger was started in shadow
     RETRAINED = "retrained"  # the same, by the policy or command `retrain`
+    UPDATED = "updated"  # a challenger of another recipe was started
     ADMITTED = "admitted"  # a challenger proved better than its parent: it joins the pool, or takes its place
     PROMOTED = "promoted"  # another version became champion
     DROPPED = "dropped"  # a version left the roster
@@ -24,6 +25,10 @@ class Kind(StrEnum):
     ROLLED_BACK = "rolled_back"  # an earlier version became champion again
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on
+    ADVISED = "advised"  # decided, and waiting for a person
+    APPLIED = "applied"  # a policy that only tells has been met
+    KEPT = "kept"  # what a policy did has been checked, and stays
+    UNDONE = "undone"  # it has been checked and was no better: it is undone
     REJECTED = "rejected"  # a command that was not carried out
     FORGOTTEN = "forgotten"  # what was kept of an entity's waiting events is gone, by command
     EXPIRED = "expired"  # a tick ended the wait of predictions whose label never came

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from learners.bets import RISE_STAKES, Bet, Proof
-from learners.definition import Definition
+from learners.definition import Definition, Model
 from learners.detectors import Monitor, Signal, SignalKind
 from learners.lineage import Kind
 from learners.recipes import RECIPES
@@ -44,6 +44,8 @@ class Decision(Struct, frozen=True):
         Of a fallback.
     slot
         Of which model a fresh version is to start.
+    model, last
+        Its recipe, where it is another; and how many of the last labelled events it learns first.
     """
 
     kind: Kind
@@ -52,6 +54,8 @@ class Decision(Struct, frozen=True):
     evidence: dict[str, Any] = field(default_factory=dict)
     cause: Cause | None = None
     slot: str | None = None
+    model: Model | None = None
+    last: int = 0
 
 
 class Evidence:

@@ -101,7 +101,9 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
     schema: int = SCHEMA_VERSION
 
 
-Action = Literal["promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain"]
+Action = Literal[
+    "promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain", "approve", "apply"
+]
 
 
 class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="command"):
@@ -112,7 +114,8 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
     id
         Known afterwards: a repeated id is carried out once.
     action, target
-        What to do, and to which slot or version.
+        What to do, and to which slot or version. ``approve``: the advice of this id. ``apply``: the policy
+        of this name.
     operator, reason
         Who asked, and why.
     expires_at

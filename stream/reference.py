@@ -14,6 +14,7 @@ from learners.bets import RISE_BUDGET
 from learners.definition import Definition, Drift, Feature, Label, Model, Rule
 from learners.detectors import BINARY, DETECTORS
 from learners.lineage import Kind
+from learners.policies import Policy
 from learners.recipes import RECIPES, Recipe
 from learners.watch.settings import Watch
 from stream import toml
@@ -30,6 +31,7 @@ _TABLES: tuple[tuple[str, type[Struct]], ...] = (
     ("models.SLOT", Model),
     ("rules.NAME", Rule),
     ("drift", Drift),
+    ("[policy]", Policy),
     ("watch", Watch),
     ("kafka", Kafka),
     ("snapshots", Snapshots),
@@ -88,7 +90,7 @@ def _definition() -> Iterator[str]:
     )
     yield from ("", "```toml", _EXAMPLE.rstrip(), "```", "", "## Top level", "")
     yield _prose(Definition)
-    sections = {"features", "label", "models", "rules", "drift", "watch"}
+    sections = {"features", "label", "models", "rules", "drift", "watch", "policy"}
     yield from ("", *_keys(Definition, skip=sections))
     for heading, struct in _TABLES:
         words = re.sub(r": `\[.+?\]`", "", _prose(struct))  # the heading says it

@@ -1,5 +1,6 @@
 """The second half: an `Example` with its label becomes scores, learning, signals, decisions, transitions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -15,6 +16,7 @@ from learners.roster import Asked, Cause, Member, Mode, Roster
 from learners.scores import Score
 from learners.tasks import make_task
 from stream.messages import Command, Example
+from stream.processing.conduct import Conduct
 
 REMEMBERED_COMMANDS = 1000
 NOBODY = -(10**9)  # the number of a rule that was not there when a snapshot was taken
@@ -41,6 +43,8 @@ class Learn:
         self.evidence = Evidence(definition)
         self._numbers = definition.task == "regression"
         self.served = Score()  # of the answers that really went out; those of the default are not scored
+        self.conduct = Conduct(definition, self.roster, self.evidence, self.served)
+        self.heeds_events = self._policies = bool(definition.policy)
         self.commands: dict[str, None] = {}
 
     def ask(self, x: dict[str, Any]) -> Asked:
@@ -69,7 +73,7 @@ class Learn:
                 reason=f"{member.slot} starts"
                 f" as {'champion' if member is roster.champion else 'challenger'}.",
             )
-            for member in sorted(models, key=lambda m: m.number)
+            for member in sorted(models, key=lambda m: m.version)
         ]
 
     def learn(self, example: Example, lag: int, timestamp: int, position: str) -> list[Transition]:
@@ -99,6 +103,8 @@ class Learn:
             roster.pool.learn(answers, label, lag)
             for member, error in self._teach(example.features, label, example.weight):
                 transitions += self.fail(member, error, timestamp, position)
+        if self._policies:
+            transitions += self._check_policies(example, losses, timestamp, position)
         if not (
             signals or evidence.ripe or not roster.champion_serves or roster.pool.rules_share > RULES_LEAD
         ):
@@ -107,7 +113,36 @@ class Learn:
         if signals:
             evidence.signalled()
         decisions = decide(self.definition, roster, evidence, signals)
-        return transitions + [self._carry_out(d, timestamp, position) for d in decisions]
+        transitions += self.conduct.act(decisions, timestamp, position)
+        if signals and self._policies:
+            transitions += self.conduct.follow(signals, None, timestamp, position)
+        return transitions
+
+    def _check_policies(
+        self, example: Example, losses: list[float | None], timestamp: int, position: str
+    ) -> list[Transition]:
+        """Keep what policies may want to learn again, and compare what they have on trial."""
+        automation = self.conduct.automation
+        if automation.recent.maxlen and not self.roster.frozen:
+            automation.recent.append((example.features, example.label))
+        if not automation.checks:
+            return []
+        served = self.task.loss(example.answer, example.label) if example.served >= 0 else None
+        return self.conduct.check(losses, served, timestamp, position)
+
+    def elapsed(
+        self, signals: Sequence[Signal], events: int, timestamp: int, position: str
+    ) -> list[Transition]:
+        """Let policies see an event: schedules, and signals that need no label.
+
+        Parameters
+        ----------
+        events
+            How many there were.
+        timestamp
+            The watermark.
+        """
+        return self.conduct.follow(signals, events, timestamp, position)
 
     def correct(
         self, example: Example, before: Any, since: int, teach: bool, timestamp: int, position: str
@@ -172,7 +207,7 @@ class Learn:
         if was_champion and roster.mode is Mode.CHAMPION:
             reason = "The champion failed: only rules answer from here on."
             decision = Decision(Kind.FELL_BACK, None, reason, cause=Cause.FAILURE)
-            transitions.append(self._carry_out(decision, timestamp, position))
+            transitions.append(self.conduct.carry_out(decision, timestamp, position))
         return transitions
 
     def command(
@@ -197,15 +232,16 @@ class Learn:
         if command.if_revision is not None and command.if_revision != revision:
             why = f"the roster has changed meanwhile (revision {revision}, not {command.if_revision})"
             return [self._rejected(command, why, timestamp, position)]
+        reason = command.reason or f"Asked for by {command.operator or 'an operator'}."
         try:
-            decision = self._decision_of(command)
+            told = self.conduct.asked_for(command.action, command.target, reason, timestamp, position)
         except MeanderError as error:
             return [self._rejected(command, str(error), timestamp, position)]
-        transition = self._carry_out(decision, timestamp, position)
-        transition.requested_by, transition.command = command.operator, command.id
-        if command.override:
-            transition.evidence = {**transition.evidence, "override": True}
-        return [transition]
+        for transition in told:
+            transition.requested_by, transition.command = command.operator, command.id
+            if command.override:
+                transition.evidence = {**transition.evidence, "override": True}
+        return told
 
     def _aligned(self, example: Example) -> tuple[Any, ...]:
         """Return the answers in the order of the members of now; None where one was not asked."""
@@ -294,40 +330,6 @@ class Learn:
                 failed.append((member, f"{type(error).__name__}: {error}"))
         return failed
 
-    def _decision_of(self, command: Command) -> Decision:
-        roster, action = self.roster, command.action
-        reason = command.reason or f"Asked for by {command.operator or 'an operator'}."
-        match action:
-            case "promote" | "drop":
-                member = roster.find_challenger(command.target)
-                if action == "drop":
-                    roster.check_drop(member)
-                return Decision(Kind.PROMOTED if action == "promote" else Kind.DROPPED, member.number, reason)
-            case "rollback":
-                if roster.previous is None:
-                    raise MeanderError("there is no previous champion to roll back to")
-                return Decision(Kind.ROLLED_BACK, roster.previous.number, reason)
-            case "retrain":
-                slot = command.target or roster.champion.origin
-                if slot not in self.definition.models:
-                    raise MeanderError(
-                        f"no model is called {slot!r}; there are: {', '.join(self.definition.models)}"
-                    )
-                if roster.challenger_of(slot) is not None:
-                    raise MeanderError(f"{slot} has a started challenger already")
-                return Decision(Kind.RETRAINED, None, reason, slot=slot)
-            case "fallback":
-                return Decision(Kind.FELL_BACK, None, reason, cause=Cause.HAND)
-            case "resume":
-                if roster.mode is not Mode.FALLBACK:
-                    raise MeanderError("the champion answers already")
-                return Decision(Kind.RESUMED, None, reason)
-            case "freeze" | "unfreeze":
-                if roster.frozen == (action == "freeze"):
-                    raise MeanderError(f"learning is {'frozen' if roster.frozen else 'on'} already")
-                return Decision(Kind.FROZEN if action == "freeze" else Kind.UNFROZEN, None, reason)
-        raise MeanderError(f"unknown action {action!r}")
-
     def _rejected(self, command: Command, why: str, timestamp: int, position: str) -> Transition:
         return Transition(
             kind=Kind.REJECTED,
@@ -336,56 +338,6 @@ class Learn:
             reason=f"{command.action} was not carried out: {why}.",
             requested_by=command.operator,
             command=command.id,
-        )
-
-    def _carry_out(self, decision: Decision, timestamp: int, position: str) -> Transition:
-        """Change the roster as decided, and record it."""
-        roster, evidence = self.roster, self.evidence
-        member = None if decision.number is None else roster.by_number.get(decision.number)
-        slot = roster.champion.slot
-        before: str | None = roster.name(roster.champion)
-        after: str | None = None
-        match decision.kind:
-            case Kind.CHALLENGED | Kind.RETRAINED:
-                started = roster.start_challenger(decision.slot, replaces=decision.kind is Kind.RETRAINED)
-                slot, after = started.slot, roster.name(started)
-            case Kind.ADMITTED if member is not None:
-                replaced = roster.admit(member)
-                slot, after = member.slot, roster.name(member)
-                before = None if replaced is None else roster.name(replaced)
-                evidence.forget(member.number)
-                if replaced is not None:
-                    evidence.forget(replaced.number)
-            case Kind.PROMOTED if member is not None:
-                slot, after = member.slot, roster.name(member)
-                roster.promote(member)
-                evidence.new_reign()
-            case Kind.ROLLED_BACK:
-                back = roster.roll_back()
-                slot, after = back.slot, roster.name(back)
-                evidence.new_reign()
-            case Kind.DROPPED if member is not None:
-                slot, before = member.slot, roster.name(member)
-                roster.drop(member)
-                evidence.forget(member.number)
-            case Kind.FELL_BACK:
-                roster.mode, roster.cause = Mode.FALLBACK, decision.cause
-                evidence.new_server()
-            case Kind.RESUMED | Kind.WARMED_UP:
-                roster.mode, roster.cause = Mode.CHAMPION, None
-                before, after = None, before
-                evidence.new_server()
-            case Kind.FROZEN | Kind.UNFROZEN:
-                roster.frozen = decision.kind is Kind.FROZEN
-        return Transition(
-            kind=decision.kind,
-            timestamp=timestamp,
-            position=position,
-            slot=slot,
-            from_version=before,
-            to_version=after,
-            reason=decision.reason,
-            evidence=decision.evidence,
         )
 
     def state(self) -> dict[str, bytes]:
@@ -410,6 +362,7 @@ class Learn:
             "task": self.task.state(),
             "served": self.served,
             "evidence": self.evidence,
+            "conduct": self.conduct.state(),
             "commands": list(self.commands),
         }
         return {"learn": pickling.dumps(rest), **sections}
@@ -472,4 +425,6 @@ class Learn:
         roster.pool.resume(rest["pool"], {m.number: then.get(m.slot, NOBODY) for m in roster.rules})
         self.task.resume(rest["task"])
         self.evidence, self.served = rest["evidence"], rest["served"]
+        self.conduct.evidence, self.conduct.served = self.evidence, self.served
+        self.conduct.resume(rest["conduct"])
         self.commands = dict.fromkeys(rest["commands"])

@@ -208,6 +208,8 @@ class Processor:
         )
         if signals:
             self._emit(outputs, record, [self._signalled(s, source) for s in signals])
+        if learn.heeds_events:
+            self._emit(outputs, record, learn.elapsed(signals, serve.predicted, serve.watermark, source))
         if event.label is not UNSET:
             self._label_inside(record, example, event, source, outputs)
         else:

@@ -14,7 +14,10 @@ from stream.processing.books import Books
 from stream.processing.learn import Learn
 
 RECENT = 40  # transitions kept at hand
-CHANGES = frozenset(Kind) - {Kind.SIGNAL, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED}
+CHANGES = frozenset(Kind) - {
+    Kind.SIGNAL, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED,
+    Kind.ADVISED, Kind.APPLIED, Kind.KEPT, Kind.UNDONE,
+}  # fmt: skip
 """Kinds after which the roster is not what it was: each raises the revision."""
 
 

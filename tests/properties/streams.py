@@ -33,10 +33,24 @@ commands = st.fixed_dictionaries(
         "type": st.just("command"),
         "id": st.sampled_from([f"c{n}" for n in range(6)]),
         "action": st.sampled_from(
-            ["promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain"]
+            [
+                "promote",
+                "rollback",
+                "drop",
+                "fallback",
+                "resume",
+                "freeze",
+                "unfreeze",
+                "retrain",
+                "approve",
+                "apply",
+            ]
         ),
     },
-    optional={"target": st.sampled_from(["lr", "lr-next", "v2", "nobody"]), "expires_at": TIMES},
+    optional={
+        "target": st.sampled_from(["lr", "lr-next", "lr-new", "blend", "v2", "a1", "a2", "hand", "nobody"]),
+        "expires_at": TIMES,
+    },
 )
 garbage = st.one_of(
     st.binary(max_size=30),

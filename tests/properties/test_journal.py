@@ -5,11 +5,13 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learners.definition import Definition
 from stream.messages import Record
 from stream.processing.journal import in_order, parse_mark
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up
 from stream.replay import differences
+from tests.properties.deployments import DEPLOYMENTS
 from tests.properties.streams import inputs, quiet_streams, stream_of
 from tests.support import Inputs, MemoryLog, Published, definition, published, run, transitions
 
@@ -18,12 +20,12 @@ streams = st.lists(inputs, max_size=80).map(stream_of)
 
 
 @settings(max_examples=150)
-@given(records=streams)
-def test_outputs_repeat_any_interleaving(records: list[Record]) -> None:
+@given(records=streams, deployment=st.sampled_from(DEPLOYMENTS))
+def test_outputs_repeat_any_interleaving(records: list[Record], deployment: Definition) -> None:
     """A replay from the two journal headers gives every output again: value, key and headers, in order."""
     log = MemoryLog(records)
-    log.send(run(Processor(DEFINITION), records))
-    assert differences(DEFINITION, 0, log) == []
+    log.send(run(Processor(deployment), records))
+    assert differences(deployment, 0, log) == []
 
 
 FORGETFUL = definition(

@@ -13,6 +13,7 @@ from learners.definition import Definition
 from stream.codec import RefusalError
 from stream.messages import Example, Record
 from stream.processing.processor import Processor
+from tests.properties.deployments import DEPLOYMENTS
 from tests.properties.streams import dumped, nearly_good, stream_of, streams, values
 from tests.support import TINY, Published, definition, predictions, record, run
 
@@ -28,13 +29,17 @@ POLICIES = [
 ]
 
 
-@given(records=streams, made=st.sampled_from(POLICIES), data=st.data())
-def test_resuming_changes_nothing(records: list[Record], made: Definition, data: st.DataObject) -> None:
-    """Cut anywhere, restored from a snapshot, the rest of the stream gives the same values and headers."""
+@settings(max_examples=200)
+@given(records=streams, data=st.data(), deployment=st.sampled_from([*DEPLOYMENTS, *POLICIES]))
+def test_resuming_changes_nothing(records: list[Record], data: st.DataObject, deployment: Definition) -> None:
+    """Cut anywhere, restored from a snapshot, the rest of the stream gives the same values and headers.
+
+    One model or a blend, fresh versions on trial or admitted, in fallback, policies and advice waiting.
+    """
     cut = data.draw(st.integers(0, len(records)))
-    whole = Processor(made)
+    whole = Processor(deployment)
     head, rest = run(whole, records[:cut]), run(whole, records[cut:])
-    first, second = Processor(made), Processor(made)
+    first, second = Processor(deployment), Processor(deployment)
     assert head == run(first, records[:cut])
     second.restore(first.snapshot())
     assert second.serve.state() == first.serve.state()

@@ -1,0 +1,26 @@
+"""Deployments whose every decision falls within a handful of events."""
+
+from tests.support import TINY, definition
+
+TWO = {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}}
+QUICK = {**TINY["drift"], "alpha": 0.9, "parameters": {"budget": 1.2}, "cooldown": 1}
+POLICIES = [
+    {"name": "hand", "on": "command", "do": "retrain", "target": "lr", "last": 3, "check": 2},
+    {"on": "schedule", "every": 4, "do": "fallback", "check": 2, "budget": 2},
+    {"on": "schedule", "every": "70ms", "do": "resume", "check": 3},
+    {"on": "concept", "do": "update", "recipe": "naive_bayes", "target": "lr", "times": 2, "cooldown": 3},
+]
+DEPLOYMENTS = [
+    definition(),
+    definition(models=TWO, drift=QUICK),
+    definition(models=TWO, drift={**QUICK, "on_drift": "retrain", "probation": True}, policy=POLICIES),
+    definition(models=TWO, drift=QUICK, policy=POLICIES, mode="advise"),
+    definition(models=TWO, champion="lr", drift={**QUICK, "on_drift": "fallback"}, loss="balanced"),
+    definition(
+        task="multiclass",
+        models={"lr": {"recipe": "one_vs_rest"}, "nb": {"recipe": "naive_bayes"}},
+        drift=QUICK,
+        rules={"high": {"when": "x > 5", "then": "yes"}},
+        label={**TINY["label"], "classes": "open"},
+    ),
+]

@@ -1,0 +1,199 @@
+"""Policies of the definition: trigger, condition, action, check; done by themselves or on advice."""
+
+from typing import Any
+
+import pytest
+
+from learners.automation import Memory, is_free, matches
+from learners.detectors import Signal, SignalKind
+from learners.errors import DefinitionError
+from learners.policies import Policy
+from stream.processing.processor import Processor
+from tests.support import Inputs, definition, predictions, run, transitions
+
+LABEL = {"classes": ["no", "yes"]}
+QUIET = {"on_drift": "tell", "detector": "DDM", "cooldown": 50}
+
+
+def processor(*policies: dict[str, Any], **changes: Any) -> Processor:
+    raw = {"label": LABEL, "warm_up": 0, "rules": {}, "drift": QUIET, "policy": policies}
+    return Processor(definition(**{**raw, **changes}))
+
+
+def fed(p: Processor, *messages: tuple[str, dict[str, Any]]) -> list[Any]:
+    inputs = Inputs()
+    inputs.next = dict(p.next)
+    return run(p, [inputs.add(source, message) for source, message in messages])
+
+
+def rows(first: int, last: int, flip: int = 10**9) -> list[tuple[str, dict[str, Any]]]:
+    """Return labelled events whose relation is inverted from a row on; one a second."""
+    return [
+        ("events", {
+            "id": f"e{n}", "timestamp": 1000 * n, "features": {"x": float(n % 10), "y": 1.0},
+            "label": "yes" if (n % 10 > 4) == (n < flip) else "no",
+        })
+        for n in range(first, last)
+    ]  # fmt: skip
+
+
+def command(action: str, identifier: str = "c1", **more: Any) -> tuple[str, dict[str, Any]]:
+    return "control", {"type": "command", "id": identifier, "action": action, "operator": "ada", **more}
+
+
+def told(outputs: list[Any], *leave: str) -> list[dict[str, Any]]:
+    return [t for t in transitions(outputs) if t["kind"] not in ("started", *leave)]
+
+
+def kinds(outputs: list[Any], *leave: str) -> list[str]:
+    return [t["kind"] for t in told(outputs, *leave)]
+
+
+def test_a_signal_retrains_from_the_last_labelled_events() -> None:
+    """The fresh version has learned as many before it answers anything; the record names the policy."""
+    p = processor({"on": "concept", "do": "retrain", "last": 20, "size": 0.05})
+    outputs = fed(p, *rows(0, 800, flip=600))
+    signal, started = told(outputs, "fell_back", "promoted", "resumed")[:2]
+    assert (signal["kind"], started["kind"]) == ("signal", "retrained")
+    assert started["to"] == "tiny/v2@20"
+    assert started["evidence"]["policy"] == "policy-1"
+    assert started["evidence"]["after"] - started["evidence"]["before"] >= 0.05
+
+
+def test_an_update_brings_another_recipe_by_schedule() -> None:
+    """Every so many events a version of another recipe starts; proved better, it takes the slot."""
+    update = {"on": "schedule", "every": 300, "do": "update", "recipe": "naive_bayes", "budget": 1}
+    p = processor(update, models={"lr": {"recipe": "majority"}})
+    outputs = fed(p, *rows(0, 900))
+    assert kinds(outputs, "fell_back", "resumed") == ["updated", "promoted"]
+    assert predictions(outputs)[-1]["served_by"] == "champion:lr"
+    assert predictions(outputs)[-1]["model_version"].startswith("tiny/v2@")
+    assert p.learn.roster.champion.model.recipe == "naive_bayes"
+
+
+def test_a_schedule_may_follow_event_time() -> None:
+    """Once in a hundred seconds of event time, whatever the number of events."""
+    p = processor({"name": "hourly", "on": "schedule", "every": "100s", "do": "tell"})
+    story = told(fed(p, *rows(0, 350)))
+    assert [t["kind"] for t in story] == ["applied"] * 3
+    assert [t["timestamp"] for t in story] == [100_000, 200_000, 300_000]
+    assert "hourly" in story[0]["reason"]
+
+
+def test_what_is_no_better_is_undone() -> None:
+    """A fallback by schedule while the model is right: after its check the model answers again, on record."""
+    p = processor({"on": "schedule", "every": 200, "do": "fallback", "check": 50, "budget": 1})
+    story = told(fed(p, *rows(0, 300)))
+    assert [t["kind"] for t in story] == ["fell_back", "undone", "resumed"] or [t["kind"] for t in story] == [
+        "fell_back",
+        "resumed",
+        "kept",
+    ]
+    checked = next(t for t in story if t["kind"] in ("undone", "kept"))
+    assert checked["evidence"]["labels"] == 50
+    assert checked["evidence"]["loss"] > checked["evidence"]["without"]
+
+
+def test_what_is_better_is_kept() -> None:
+    """A promotion by hand of a better model stands after its check."""
+    models = {"lr": {"recipe": "majority"}, "nb": {"recipe": "naive_bayes"}}
+    by_hand = {"name": "swap", "on": "command", "do": "promote", "target": "nb", "check": 40}
+    p = processor(by_hand, models=models, champion="lr", drift={**QUIET, "min_labels": 10**6})
+    fed(p, *rows(0, 60))
+    story = told(fed(p, command("apply", target="swap"), *rows(60, 120)), "fell_back", "resumed")
+    assert [t["kind"] for t in story] == ["promoted", "kept"]
+    assert story[0]["requested_by"] == "ada"
+    assert story[1]["evidence"]["policy"] == "swap"
+
+
+def test_a_policy_that_cannot_act_says_why() -> None:
+    """It is recorded as rejected, and nothing else happens."""
+    p = processor({"on": "schedule", "every": 10, "do": "promote", "target": "nobody", "budget": 1})
+    (rejected,) = told(fed(p, *rows(0, 30)))
+    assert rejected["kind"] == "rejected"
+    assert "no challenger is called 'nobody'" in rejected["reason"]
+
+
+def test_advice_waits_for_a_person() -> None:
+    """Nothing changes before it is approved, advice is given once, and the record names who agreed."""
+    p = processor(drift={**QUIET, "on_drift": "challenge"}, mode="advise")
+    (advised,) = [
+        t for t in told(fed(p, *rows(0, 700, flip=600)), "signal") if t["evidence"]["would"] == "challenged"
+    ]
+    assert (advised["kind"], advised["evidence"]["advice"]) == ("advised", "a1")
+    assert not p.learn.roster.shadows
+    story = told(fed(p, command("approve", target="a1"), command("approve", "c2", target="a1")))
+    assert [t["kind"] for t in story] == ["challenged", "rejected"]
+    assert story[0]["requested_by"] == "ada"
+    assert [m.slot for m in p.learn.roster.shadows] == ["lr-next"]
+
+
+def test_advice_that_was_overtaken_is_withdrawn() -> None:
+    """The plain action does what was advised; the advice is gone."""
+    p = processor(drift={**QUIET, "on_drift": "retrain"}, mode="advise")
+    fed(p, *rows(0, 700, flip=600))
+    assert "retrained" in [d.kind for d in p.learn.conduct.advice.values()]
+    fed(p, command("retrain"))
+    assert "retrained" not in [d.kind for d in p.learn.conduct.advice.values()]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "memory", "labels", "free"),
+    [
+        ({}, Memory(signals=[100]), 100, True),
+        ({"labels": 200}, Memory(signals=[100]), 100, False),
+        ({"cooldown": 50}, Memory(acted=[60], signals=[100]), 100, False),
+        ({"cooldown": 50}, Memory(acted=[50], signals=[100]), 100, True),
+        ({"times": 2}, Memory(signals=[100]), 100, False),
+        ({"times": 2, "within": 50}, Memory(signals=[40, 100]), 100, False),
+        ({"times": 2, "within": 50}, Memory(signals=[60, 100]), 100, True),
+        ({"budget": 2}, Memory(acted=[10, 20], signals=[100]), 100, False),
+        ({"budget": 2}, Memory(acted=[10, 20], signals=[20_015]), 20_015, True),
+    ],
+)
+def test_conditions(conditions: dict[str, Any], memory: Memory, labels: int, free: bool) -> None:
+    """Labels, cooldown, hysteresis, budget: each can hold a policy back."""
+    assert is_free(Policy(on="concept", do="tell", **conditions), memory, labels) == free
+
+
+def test_signals_are_told_apart() -> None:
+    """By kind, by what they are about, and by size."""
+    data = Signal("psi", 0.1, 0.3, 500, SignalKind.DATA, feature="amount")
+    served = Signal("bet", 0.1, 0.15, 500)
+    cases = [
+        (Policy(on="data", do="tell"), data, True),
+        (Policy(on="data", of="amount", do="tell"), data, True),
+        (Policy(on="data", of="country", do="tell"), data, False),
+        (Policy(on="concept", do="tell"), data, False),
+        (Policy(on="concept", of="served", do="tell"), served, True),
+        (Policy(on="concept", size=0.1, do="tell"), served, False),
+    ]
+    assert [matches(policy, signal) for policy, signal, _ in cases] == [wanted for *_, wanted in cases]
+
+
+@pytest.mark.parametrize(
+    ("policy", "key"),
+    [
+        ({"on": "schedule", "do": "tell"}, "every"),
+        ({"on": "concept", "every": 5, "do": "tell"}, "every"),
+        ({"on": "schedule", "every": "soon", "do": "tell"}, "every"),
+        ({"on": "concept", "do": "update"}, "recipe"),
+        ({"on": "concept", "do": "promote"}, "target"),
+        ({"on": "concept", "do": "retrain", "target": "tree"}, "target"),
+        ({"on": "concept", "do": "tell", "check": 5}, "check"),
+        ({"on": "concept", "do": "fallback", "last": 5}, "last"),
+        ({"on": "concept", "do": "tell", "budget": 0}, "budget"),
+        ({"on": "concept", "do": "tell", "times": 0}, "times"),
+    ],
+)
+def test_impossible_policies_are_refused(policy: dict[str, Any], key: str) -> None:
+    """The error names the table's number and the key."""
+    with pytest.raises(DefinitionError, match=rf"policy\[1\]\.{key}"):
+        definition(policy=[policy])
+
+
+def test_names_of_policies_are_their_own() -> None:
+    """Two of one name could not be told apart in the record."""
+    twice = {"name": "a", "on": "concept", "do": "tell"}
+    with pytest.raises(DefinitionError, match="given twice"):
+        definition(policy=[twice, twice])
