@@ -21,7 +21,9 @@ class Kind(StrEnum):
     DROPPED = "dropped"  # a version left the roster
     FELL_BACK = "fell_back"  # from here on only rules answer
     RESUMED = "resumed"  # the champion answers again
-    FAILED = "failed"  # a member raised or answered something not finite; a fresh version takes its place
+    FAILED = "failed"  # a member raised or answered something insane: it is put back, or a fresh one comes
+    BENCHED = "benched"  # a member failed again and again: it is neither asked nor taught for a while
+    RETURNED = "returned"  # a benched member takes part again, fresh
     ROLLED_BACK = "rolled_back"  # an earlier version became champion again
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on

@@ -16,6 +16,7 @@ from learners.pool import Seat, make_pool
 from learners.scores import Score
 from learners.tasks import Task
 
+NEVER, LONG_AGO = 2**62, -(2**62)  # labels
 BLEND_NUMBER = 0  # in panels; as a version it has another number, see `Roster.rearrange`
 SHADOW, ADMITTED = "-next", "-new"  # ends of the slots of fresh versions: unproven, and beside their parent
 
@@ -68,13 +69,20 @@ class Member:
         Watches its loss, where it is in the pool.
     idle
         Labels since its weight was last worth anything; for admitted ones.
+    due
+        What it will have learned when it is kept as good next, see `learners.last_good`.
+    strikes, struck
+        How often it failed in a row, and how many labels there were when it did last.
+    rests
+        Until so many labels have come it is neither asked nor taught; 0: it works.
     predict, learn, learn_weighted
         What asks and what teaches the estimator; see `bind`. The last is None where it takes no weights.
     """
 
     __slots__ = (
-        "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor", "number",
-        "origin", "parent", "predict", "replaces", "score", "slot", "started", "version",
+        "due", "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor",
+        "number", "origin", "parent", "predict", "replaces", "rests", "score", "slot", "started", "strikes",
+        "struck", "version",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +103,8 @@ class Member:
         self.learns = estimator is not None and not isinstance(estimator, rules.DeclaredRule)
         self.score = Score()
         self.monitor: Monitor | None = None
+        self.due = self.strikes = self.rests = 0
+        self.struck = LONG_AGO
 
     def bind(self, method: str) -> None:
         """Find the shortest way to the estimator's predictions (of this method) and learning."""
@@ -171,6 +181,8 @@ class Roster:
         Everybody who might become champion: blend, models and shadows without the champion.
     learners
         Those of the members that learn.
+    rouse_at
+        The number of labels at which the first of those that rest comes back.
     served_by
         How predictions name each of them when it answers; the last is for the default.
     """
@@ -221,7 +233,8 @@ class Roster:
         self.members = (champion, *self.challengers, *self.rules)
         self.panel = tuple(m.number for m in self.members)
         self.by_number = {m.number: m for m in self.members}
-        self.learners = tuple(m for m in self.members if m.learns)
+        self.learners = tuple(m for m in self.members if m.learns and not m.rests)
+        self.rouse_at = min((m.rests for m in self.members if m.rests), default=NEVER)
         self.first_rule = 1 + len(self.challengers)
         # whom each challenger must beat: its parent while it is in shadow, else the champion
         self.rivals = tuple(self._rival(m) for m in self.challengers)
@@ -246,8 +259,8 @@ class Roster:
     def _bind(self) -> None:
         silent: Any = {} if self.task.method == "predict_proba_one" else None
         for member in self.members:
-            if member.is_blend:
-                member.predict = lambda _: silent  # it answers last, from the others' answers
+            if member.is_blend or member.rests:
+                member.predict = lambda _: silent  # the blend answers last, from the others' answers
             else:
                 member.bind(self.task.method)
         self._predictors = tuple(m.predict for m in self.members)
@@ -421,6 +434,7 @@ class Roster:
                     shadow.parent = fresh.number
             if member is self.champion:
                 self.champion = fresh
+        fresh.strikes, fresh.struck, fresh.rests = member.strikes, member.struck, member.rests
         self.rearrange()
         return fresh
 

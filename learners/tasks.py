@@ -13,13 +13,14 @@ from operator import mul
 from typing import Any, Protocol
 
 from learners.contract import Contract
-from learners.definition import Definition
+from learners.definition import NUMBER_LIMIT, Definition
 from learners.direct import Predict
 
 SUM_TOLERANCE = 1e-6
 BALANCE_WINDOW = 5000  # labels; how far back class frequencies of the loss `balanced` look
 LEAST_PROBABILITY = 0.01  # the loss `log` is 1 where the truth was given no more than this
 LEAST_SPREAD = 1e-9
+ABSURD = 1000 * NUMBER_LIMIT  # no number that a label may be is near: the model has diverged
 
 
 class InsaneAnswerError(ArithmeticError):
@@ -303,7 +304,7 @@ class Regression:
         y = predict(x)
         if y is None:
             return None
-        if not math.isfinite(y):
+        if not -ABSURD <= y <= ABSURD:
             raise InsaneAnswerError(f"prediction {y}")
         return float(y)
 

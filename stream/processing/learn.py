@@ -10,6 +10,7 @@ from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
 from learners.errors import IncompatibleSnapshotError, MeanderError
+from learners.last_good import LastGood
 from learners.lineage import Kind, Transition
 from learners.policy import IDLE, RULES_LEAD, TAKE_OVER, WORTHLESS, Decision, Evidence, decide
 from learners.roster import Asked, Cause, Member, Mode, Roster
@@ -19,6 +20,9 @@ from stream.messages import Command, Example
 from stream.processing.conduct import Conduct
 
 REMEMBERED_COMMANDS = 1000
+CALM = 500  # labels without failing after which a member has a clean sheet
+REST = 100  # labels that a member which fails a third time is benched; each time after that, twice as many
+MOST_DOUBLINGS = 20
 NOBODY = -(10**9)  # the number of a rule that was not there when a snapshot was taken
 
 
@@ -41,6 +45,7 @@ class Learn:
         self.task = make_task(contract)
         self.roster = Roster(definition, self.task, prefix)
         self.evidence = Evidence(definition)
+        self.good = LastGood(definition)
         self._numbers = definition.task == "regression"
         self.served = Score()  # of the answers that really went out; those of the default are not scored
         self.conduct = Conduct(definition, self.roster, self.evidence, self.served)
@@ -99,6 +104,8 @@ class Learn:
         self.task.observe(label)
         evidence.observe(label)
         transitions: list[Transition] = []
+        if evidence.labels >= roster.rouse_at:
+            transitions += self._rouse(timestamp, position)
         if not roster.frozen and example.weight:
             roster.pool.learn(answers, label, lag)
             for member, error in self._teach(example.features, label, example.weight):
@@ -180,28 +187,38 @@ class Learn:
         return [t for member, error in failed for t in self.fail(member, error, timestamp, position)]
 
     def fail(self, member: Member, error: str, timestamp: int, position: str) -> list[Transition]:
-        """Put a fresh version in the place of a member that raised or answered something insane.
+        """Do something about a member that raised, perhaps half-way, or answered something insane.
 
-        If it was the champion, rules answer until the fresh one has proved better than they.
+        The first time it is put back to its last good version and taught the examples since. If that cannot
+        be, or it fails again soon, a fresh version takes its place; if it was the champion, rules answer
+        until the fresh one has proved better than they. From the third time on the fresh one is benched.
         """
-        roster = self.roster
-        if roster.by_number.get(member.number) is not member:
+        roster, labels = self.roster, self.evidence.labels
+        if roster.by_number.get(member.number) is not member or member.rests:
             return []
-        before = roster.name(member)
+        member.strikes = member.strikes + 1 if labels - member.struck < CALM else 1
+        member.struck = labels
+        before = None if member.is_rule else roster.name(member)
+        if member.strikes == 1:
+            since = self.good.restore(member, self.task)
+            if since is not None:
+                roster.rearrange()
+                reason = f"{member.slot} failed ({error}): put back, and taught the {since} examples since."
+                told = self._told(Kind.FAILED, member, reason, {"relearned": since}, timestamp, position)
+                told.from_version = before
+                return [told]
         was_champion = member is roster.champion
+        benched = REST << min(member.strikes - 3, MOST_DOUBLINGS) if member.strikes > 2 else 0
+        member.rests = labels + benched if benched else 0
         fresh = roster.renew(member)
         self.evidence.forget(member.number)
-        transitions = [
-            Transition(
-                kind=Kind.FAILED,
-                timestamp=timestamp,
-                position=position,
-                slot=member.slot,
-                from_version=None if member.is_rule else before,
-                to_version=None if fresh.is_rule else roster.name(fresh),
-                reason=f"{member.slot} failed ({error}); a fresh version takes its place.",
-            )
-        ]
+        reason = f"{member.slot} failed ({error}); a fresh version takes its place."
+        transitions = [self._told(Kind.FAILED, fresh, reason, {}, timestamp, position)]
+        transitions[0].from_version = before
+        if benched:
+            reason = f"{member.slot} failed {member.strikes} times: benched for {benched} labels."
+            evidence = {"strikes": member.strikes, "labels": benched}
+            transitions.append(self._told(Kind.BENCHED, fresh, reason, evidence, timestamp, position))
         if was_champion:
             self.evidence.new_reign()  # what was proved, was proved of the one that failed
         if was_champion and roster.mode is Mode.CHAMPION:
@@ -209,6 +226,31 @@ class Learn:
             decision = Decision(Kind.FELL_BACK, None, reason, cause=Cause.FAILURE)
             transitions.append(self.conduct.carry_out(decision, timestamp, position))
         return transitions
+
+    def _rouse(self, timestamp: int, position: str) -> list[Transition]:
+        """Let those take part again whose time on the bench is over."""
+        roster, labels = self.roster, self.evidence.labels
+        back = [member for member in roster.members if 0 < member.rests <= labels]
+        for member in back:
+            member.rests, member.struck = 0, labels
+        roster.rearrange()
+        return [
+            self._told(Kind.RETURNED, m, f"{m.slot} takes part again, fresh.", {}, timestamp, position)
+            for m in back
+        ]
+
+    def _told(
+        self, kind: Kind, member: Member, reason: str, evidence: dict[str, Any], timestamp: int, position: str
+    ) -> Transition:
+        return Transition(
+            kind=kind,
+            timestamp=timestamp,
+            position=position,
+            slot=member.slot,
+            to_version=None if member.is_rule else self.roster.name(member),
+            reason=reason,
+            evidence=evidence,
+        )
 
     def command(
         self, command: Command, timestamp: int, position: str, now: int, revision: int
@@ -320,6 +362,8 @@ class Learn:
         if self.roster.blends:
             self.roster.blend.learned += 1
         for member in self.roster.learners:
+            if member.learned >= member.due:
+                self.good.keep(member, self.roster.by_number)
             try:
                 if weight == 1.0 or member.learn_weighted is None:
                     member.learn(x, label)
@@ -328,6 +372,8 @@ class Learn:
                 member.learned += 1
             except Exception as error:  # noqa: BLE001  one member's trouble is not the others'
                 failed.append((member, f"{type(error).__name__}: {error}"))
+        if not failed:
+            self.good.taught(x, label, weight)
         return failed
 
     def _rejected(self, command: Command, why: str, timestamp: int, position: str) -> Transition:
@@ -359,6 +405,7 @@ class Learn:
             "cause": roster.cause,
             "frozen": roster.frozen,
             "newest": roster.newest,
+            "good": self.good.state(roster.by_number),
             "task": self.task.state(),
             "served": self.served,
             "evidence": self.evidence,
@@ -420,6 +467,7 @@ class Learn:
                 rule.score = scores[rule.slot]
         roster.mode, roster.cause, roster.frozen = Mode(rest["mode"]), rest["cause"], rest["frozen"]
         roster.newest = rest["newest"]
+        self.good.resume(rest["good"])
         roster.rearrange()
         then = {slot: number for number, slot, _ in rest["rules"]}
         roster.pool.resume(rest["pool"], {m.number: then.get(m.slot, NOBODY) for m in roster.rules})

@@ -354,11 +354,13 @@ def test_drift_is_acted_on(action: str, story: list[str]) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["raises", "nan", "raises in learning"])
-def test_a_failing_champion_is_replaced_and_rules_answer(trouble: str) -> None:
+def test_a_champion_that_fails_again_is_replaced_and_rules_answer(trouble: str) -> None:
     """The event is answered, a fresh version takes the place, and it comes back once it has proved better."""
     p = processor(rules={})
     fed(p, *flipping(50, 1000))
-    estimator = p.learn.roster.champion.estimator[-1]
+    champion = p.learn.roster.champion
+    champion.strikes, champion.struck = 1, 50  # it has failed just now: putting it back has not helped
+    estimator = champion.estimator[-1]
 
     def fails(*_: Any, **__: Any) -> Any:
         if trouble == "nan":
@@ -551,5 +553,7 @@ def test_a_fresh_champion_must_prove_itself_anew() -> None:
     for _ in range(20):
         learn.evidence.give_back.add(1.0)
     assert learn.evidence.give_back.wealth > 1
-    learn.fail(learn.roster.champion, "boom", 0, "events:0:9")
+    learn.fail(learn.roster.champion, "boom", 0, "events:0:9")  # put back: it is the same version
+    assert learn.evidence.give_back.wealth > 1
+    learn.fail(learn.roster.champion, "boom", 0, "events:0:10")
     assert learn.evidence.give_back.wealth == 1
