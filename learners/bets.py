@@ -20,6 +20,7 @@ import math
 
 PROOF_STAKES = (0.1, 0.25, 0.7)  # the largest for late labels: their bets are few
 RISE_STAKES = (0.25, 0.5, 1.0)
+RISE_SHARE, RISE_MOST = 0.3, 3.0  # one stake more: this share of 1 / the mean loss, and no more than this
 RISE_BUDGET = 10_000.0
 RISE_WINDOW = 1000
 RISE_START = 30
@@ -168,7 +169,7 @@ class Rise:
     def _restart(self) -> None:
         self.drift_detected = False
         self._n, self._mean = 0, 0.0
-        self._low = self._middle = self._high = 1.0  # wealth at each stake
+        self._low = self._middle = self._high = self._keen = 1.0  # wealth at each stake
 
     @property
     def estimation(self) -> float:
@@ -178,7 +179,7 @@ class Rise:
     @property
     def wealth(self) -> float:
         """The evidence so far that the loss has risen."""
-        return (self._low + self._middle + self._high) / 3.0
+        return (self._low + self._middle + self._high + self._keen) / 4.0
 
     def update(self, x: float) -> None:
         """Take one loss in [0, 1]; then read ``drift_detected``."""
@@ -190,12 +191,17 @@ class Rise:
         if self._n > RISE_START:
             # `Bet` with a floor of 1, written out: this runs for every member and label
             spread = mean * (1.0 - mean)
-            d = x - mean - math.sqrt((spread if spread > 0.0 else 0.0) / n) - 0.5 / n
+            above = mean + math.sqrt((spread if spread > 0.0 else 0.0) / n) + 0.5 / n
+            d = x - above
             if d < -1.0:
                 d = -1.0
             low, middle, high = self._low, self._middle, self._high
             self._low = low = (low if low > 1.0 else 1.0) * (1.0 + RISE_STAKES[0] * d)
             self._middle = middle = (middle if middle > 1.0 else 1.0) * (1.0 + RISE_STAKES[1] * d)
             self._high = high = (high if high > 1.0 else 1.0) * (1.0 + RISE_STAKES[2] * d)
-            self.drift_detected = (low + middle + high) / 3.0 >= self.budget
+            # the smaller the mean, the more may be staked without losing all: graded and rare losses need it
+            stake = RISE_SHARE / above if RISE_MOST * above > RISE_SHARE else RISE_MOST
+            keen = self._keen
+            self._keen = keen = (keen if keen > 1.0 else 1.0) * (1.0 + stake * d)
+            self.drift_detected = (low + middle + high + keen) / 4.0 >= self.budget
         self._mean = mean + (x - mean) / n

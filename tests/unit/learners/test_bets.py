@@ -118,15 +118,17 @@ def test_stakes_may_be_topped_up() -> None:
 
 
 def test_rise_is_the_bet_written_out() -> None:
-    """Its wealth is that of a `Bet` with a floor of 1 on the loss above its mean and a margin."""
-    coin, rise, bet, mean = random.Random(6), Rise(1e9), Bet(RISE_STAKES, floor=1.0), 0.0
+    """Its wealth is that of bets with a floor of 1 on the loss above its mean and a margin."""
+    coin, rise, bet, mean, keen = random.Random(6), Rise(1e9), Bet(RISE_STAKES, floor=1.0), 0.0, 1.0
     for n in range(1, 400):
         x = float(coin.random() < (0.2 if n < 300 else 0.5))
         if n > 30:
-            bet.add(max(-1.0, x - mean - (max(mean * (1 - mean), 0.0) / n) ** 0.5 - 0.5 / n))
+            above = mean + (max(mean * (1 - mean), 0.0) / n) ** 0.5 + 0.5 / n
+            bet.add(max(-1.0, x - above))
+            keen = max(keen, 1.0) * (1.0 + min(3.0, 0.3 / above) * max(-1.0, x - above))
         mean += (x - mean) / n
         rise.update(x)
-        assert rise.wealth == pytest.approx(bet.wealth)
+        assert rise.wealth == pytest.approx((3.0 * bet.wealth + keen) / 4.0)
         assert rise.estimation == mean
 
 
