@@ -5,11 +5,12 @@ inside the events, events that break the contract, duplicates, garbage.
 """
 
 import json
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from river import linear_model, preprocessing
+from river import linear_model, optim, preprocessing
 
 WARM_UP, WINDOW = 30, 1000
 
@@ -118,3 +119,37 @@ def relearn(
         else:
             waiting[event["id"]] = x if inside else None
     return model, learned + labels_before(float("inf"))
+
+
+def blended(rows: Iterable[tuple[dict[str, float], bool]], delay: int = 0) -> Iterator[float]:
+    """Yield the probability that a blend of two logistic regressions and the class frequencies gives.
+
+    Labels are so many rows late. Probabilities are tempered, their log odds weighed; each weight follows
+    the gradient of the log loss at the weights of now, in a step that shrinks with the delay, never below 0.
+    """
+    models = {
+        name: preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.SGD(rate))
+        for name, rate in (("lr", 0.01), ("lrf", 0.1))
+    }
+    weights = {"lr": 0.5, "lrf": 0.5, "prior": 0.0}
+    recent: deque[bool] = deque(maxlen=WINDOW)
+    waiting: deque[tuple[dict[str, float], bool, dict[str, float]]] = deque()
+    learned = 0
+    for x, y in rows:
+        said = {name: model.predict_proba_one(x)[True] for name, model in models.items()}
+        if recent:
+            said["prior"] = (sum(recent) + 0.5) / (len(recent) + 1)
+        odds = {name: math.log((0.025 + 0.95 * p) / (0.975 - 0.95 * p)) for name, p in said.items()}
+        yield 1 / (1 + math.exp(-sum(weights[name] * odd for name, odd in odds.items())))
+        waiting.append((x, y, odds))
+        if len(waiting) <= delay:
+            continue
+        x, y, odds = waiting.popleft()
+        learned += 1
+        now = 1 / (1 + math.exp(-sum(weights[name] * odd for name, odd in odds.items())))
+        step = (0.02 + 0.1 / (1 + learned / 100)) / math.sqrt(1 + delay)
+        for name, odd in odds.items():
+            weights[name] = max(0.0, weights[name] - step * (now - y) * odd)
+        for model in models.values():
+            model.learn_one(x, y)
+        recent.append(y)

@@ -12,7 +12,7 @@ from river import datasets
 from learners.definition import parse_definition
 from stream.processing.processor import Processor
 from tests.golden import freeze, recipes
-from tests.golden.reference import reference
+from tests.golden.reference import blended, reference
 from tests.support import Inputs, predictions, run
 
 
@@ -61,6 +61,26 @@ def test_a_plain_loop_predicts_the_same() -> None:
     expected = list(reference((r.value or b"" for r in made.all), names, ["good", "bad"]))
     assert found == expected
     assert len(Counter(p["served_by"] for p in found)) == 3
+
+
+@pytest.mark.parametrize("delay", [0, 7])
+def test_a_plain_loop_blends_the_same(delay: int) -> None:
+    """The pool in thirty lines that share nothing with it gives the same probabilities."""
+    stream = list(datasets.Phishing())
+    made = Inputs()
+    for number, (x, _) in enumerate(stream):
+        made.add("events", {"id": f"p{number}", "timestamp": number, "features": x})
+        if number >= delay:
+            late = number - delay
+            made.add("labels", {"id": f"p{late}", "label": bool(stream[late][1])}, number)
+    raw = {"name": "reference", "task": "binary", "features": {name: {} for name in stream[0][0]}}
+    models = {"lr": {"recipe": "logistic_regression"}, "lrf": {"recipe": "logistic_regression_fast"}}
+    raw |= {"label": {"classes": [False, True]}, "models": models, "warm_up": 0}
+    raw |= {"drift": {"on_drift": "tell", "min_labels": 10**6}}
+    found = predictions(run(Processor(parse_definition(raw)), made.all))
+    expected = list(blended(((x, bool(y)) for x, y in stream), delay))
+    assert {p["served_by"] for p in found} == {"champion:blend"}
+    assert [p["probabilities"]["true"] for p in found] == pytest.approx(expected, rel=1e-9)
 
 
 def test_runs_are_identical_in_every_process() -> None:
