@@ -171,6 +171,7 @@ def java_kafka(
     jars: Path = JARS,
     timeout: float = 120.0,
     secure: Mapping[str, int] | None = None,
+    ports: tuple[int, int] | None = None,
 ) -> Iterator[Broker]:
     """Run one node of Apache Kafka and yield it.
 
@@ -186,6 +187,8 @@ def java_kafka(
         Seconds that a start may take.
     secure
         Further listeners: security protocol (``SSL``, ``SASL_SSL``) and port.
+    ports
+        Of the broker and of the controller. Default: free ones.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def java_kafka(
     java = java_program(jars)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    port, controller = free_ports(2)
+    port, controller = ports or free_ports(2)
     file = folder / "server.properties"
     listeners = {"PLAINTEXT": port, **(secure or {})}
     advertised = ",".join(f"{name}://{HOST}:{number}" for name, number in listeners.items())

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from stream.adapters.brokers import Broker, java_kafka
+from tests.chaos.cluster import three_brokers
 from tests.chaos.scenarios import Scenario, Store, short, whole
 from tests.chaos.stage import Stage, Story, tmpfs
 from tests.chaos.verifier import Verdict, judge
@@ -40,9 +41,11 @@ def play(
     with ExitStack() as stack:
         nodes: list[Broker] = []
         if brokers is None or any(act.what == "broker-kill" for act in scenario.acts):
-            assert scenario.brokers == 1
-            nodes = [stack.enter_context(java_kafka(folder / "kafka"))]
-            brokers = nodes[0].address
+            if scenario.brokers == 3:
+                nodes = stack.enter_context(three_brokers(folder / "kafka"))
+            else:
+                nodes = [stack.enter_context(java_kafka(folder / "kafka"))]
+            brokers = ",".join(node.address for node in nodes)
         if any(act.what == "fill-disk" for act in scenario.acts):
             disk = folder / "stage" / "snapshots"
             if not tmpfs(disk, 8):
