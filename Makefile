@@ -10,7 +10,7 @@ SOURCES := learners stream producers monitoring meander
 JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check test fuzz chaos bench signals up clean
+.PHONY: help venv kafka system demo check test fuzz chaos soak bench signals up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ fuzz: $(VENV)/.test ## 200,000 mutated messages through a Processor: about ten m
 
 chaos: $(VENV)/.test kafka ## Kill, pause and take away for an hour or two, with every store; one table at the end
 	$(BIN)/python -m tests.chaos --store files --store redis --out chaos-results
+
+soak: $(VENV)/.test kafka ## Half an hour of steady load: memory at its end within a tenth of that after five minutes
+	$(BIN)/python -m tests.chaos.soak
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results

@@ -38,6 +38,11 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         overrides the password.
     session_timeout
         How long a silent worker keeps its partitions.
+    instance_id
+        A name of this worker's own, the same after each restart (static membership): a worker that is back
+        within the session timeout goes on with its partitions, and nobody else notices. Each replica needs
+        another: ``MEANDER_INSTANCE_ID`` overrides it. A worker that is stopped for good then keeps its
+        partitions until the session ends.
     embedded
         The broker is the small one of ``meander demo``, which knows no idempotent producer and tells inexact
         end offsets.
@@ -54,6 +59,7 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     username: str | None = None
     password: str | None = None
     session_timeout: str = "20s"
+    instance_id: str | None = None
     embedded: bool = False
 
 
@@ -204,7 +210,11 @@ def parse_settings(
         parse_duration(parts["kafka"].session_timeout, "kafka.session_timeout")
     except DefinitionError as error:
         raise (error.in_file(file) if file else error) from None
-    overrides = {"brokers": env.get("MEANDER_BROKERS"), "password": secret(env, "MEANDER_KAFKA_PASSWORD")}
+    overrides = {
+        "brokers": env.get("MEANDER_BROKERS"),
+        "password": secret(env, "MEANDER_KAFKA_PASSWORD"),
+        "instance_id": env.get("MEANDER_INSTANCE_ID"),
+    }
     parts["kafka"] = msgspec.structs.replace(parts["kafka"], **{k: v for k, v in overrides.items() if v})
     files = {name: getattr(parts["kafka"], name) for name in ("ca_file", "certificate_file", "key_file")}
     if file and any(files.values()):

@@ -64,6 +64,7 @@ from stream.settings import Kafka, Settings
 
 log = logging.getLogger("meander.worker")
 
+STALL = 0.03  # seconds of encoding that the event loop may stand still for
 RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
 LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
 EXIT_PATIENCE = 8.0  # seconds until a stopped worker that holds nothing any more must have ended
@@ -102,6 +103,7 @@ class Partition:
         self.saved_at: float | None = None  # seconds since 1970
         self.saved_bytes, self.failures = 0, 0
         self.due = 0.0  # when the next one may be taken
+        self.cost = 0.0  # seconds of processor time that the last one took
         self.tally = Tally(processor)
         self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
 
@@ -401,11 +403,10 @@ class Lane:
     async def _save(self, number: int, partition: Partition) -> None:
         async with self._lock:
             positions = dict(partition.processor.next)
-            began = time.thread_time()
-            data, appended = partition.processor.checkpoint(
-                outputs=partition.ends, generation=partition.generation, topics=partition.topics
-            )
-            cost = time.thread_time() - began
+            if partition.cost < STALL:
+                data, appended, cost = self._encoded(partition)
+            else:  # the partition waits, but timers and pages go on
+                data, appended, cost = await asyncio.to_thread(self._encoded, partition)
             partition.named.append(frozenset(partition.processor.serve.segments()))
             settled = await partition.outbox.settle()
         try:
@@ -423,10 +424,19 @@ class Lane:
             log.warning("snapshot.failed partition=%d reason=%s", number, error)
             return
         reach("snapshot.durable")
-        partition.due = self.lease.clock() + self.pace.wait(cost, len(self.partitions))
+        partition.cost, partition.due = cost, self.lease.clock() + self.pace.wait(cost, len(self.partitions))
         partition.saved, partition.saved_at = positions, time.time()
         partition.saved_bytes = len(data) + sum(len(more.data) for more in appended)
         self.tally.seconds["snapshot"] += cost
+
+    @staticmethod
+    def _encoded(partition: Partition) -> tuple[bytes, list[Appended], float]:
+        """Return a snapshot, what its segments need, and the seconds of processor time that took."""
+        began = time.thread_time()
+        data, appended = partition.processor.checkpoint(
+            outputs=partition.ends, generation=partition.generation, topics=partition.topics
+        )
+        return data, appended, time.thread_time() - began
 
     def _store(self, partition: Partition, data: bytes, appended: list[Appended]) -> float:
         """Make durable what a snapshot names, then the snapshot; delete segments that no kept one names.
@@ -538,6 +548,7 @@ def create_app(
         broker_max_poll_records=10_000,
         broker_session_timeout=session,
         broker_heartbeat_interval=min(3.0, session / 4),
+        consumer_group_instance_id=kafka.instance_id,
         broker_request_timeout=max(60.0, session),
         broker_commit_interval=3600,
         # an idle member, a standby, must not leave the group; one that hangs is ended by the watchdog

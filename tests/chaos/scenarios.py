@@ -54,16 +54,15 @@ class Scenario(NamedTuple):
         Where snapshots are kept.
     brokers
         Nodes of Kafka; more than one: topics have as many copies.
-    kafka, snapshots
-        Settings of the definition that differ from the harness's.
+    definition
+        What differs from the harness's own.
     """
 
     name: str
     acts: tuple[Act, ...]
     store: Store = "files"
     brokers: int = 1
-    kafka: Mapping[str, object] = {}
-    snapshots: Mapping[str, object] = {}
+    definition: Mapping[str, object] = {}
 
 
 def short(store: Store) -> list[Scenario]:

@@ -51,10 +51,10 @@ def definition(name: str, brokers: str, scenario: Scenario) -> dict[str, Any]:
             "partitions": PARTITIONS,
             "replication": scenario.brokers,
             "session_timeout": f"{SESSION:g}s",
-            **scenario.kafka,
         },
-        "snapshots": {"folder": "snapshots", "every": "200ms", **scenario.snapshots},
+        "snapshots": {"folder": "snapshots", "every": "200ms"},
         "web": {"port": 0},
+        **scenario.definition,
     }
 
 
