@@ -2,7 +2,7 @@
 
 import pytest
 
-from learners.errors import StaleGenerationError
+from learners.errors import SnapshotError, StaleGenerationError
 from stream.ports import Stored
 from stream.processing.processor import THIS_PROCESS, Processor
 from stream.processing.rebuild import GoneError, rebuild
@@ -20,6 +20,10 @@ class MemoryStore:
     def load(self, partition: int) -> list[Stored]:
         """Return what is kept."""
         return self.kept
+
+    def read(self, partition: int, segment: str, length: int) -> bytes:
+        """There are none."""
+        raise SnapshotError(f"there is no segment {segment}")
 
     def save(self, partition: int, data: bytes, generation: int) -> None:
         """Keep one more."""
