@@ -35,8 +35,15 @@ def file(tmp_path: Path, deployment_name: str) -> Path:
                 processor.process(
                     inputs.add("events", {"id": f"e{n}", "timestamp": n, "features": {"x": n}, "label": "no"})
                 )
-            store.save(number, processor.snapshot(generation=events, outputs={}), events)
-        store.append(1, "waiting", b"abc")
+            if number:  # as a worker does: beside the journal that it names
+                data, appended = processor.checkpoint(generation=events, outputs={})
+                for piece in appended:
+                    store.append(number, piece.segment, piece.data)
+            else:
+                data = processor.snapshot(generation=events, outputs={})
+            store.save(number, data, events)
+        assert store.segments(1)
+        store.append(1, "other", b"abc")
     return file
 
 
@@ -113,13 +120,13 @@ def test_move_there_and_back(run: Run, file: Path, redis_url: str, monkeypatch: 
     files = load_settings(file)
     before = kept(files)
     moved = told(run("move", "--to", "redis", "--json"))
-    assert [(row["snapshots"], row["segments"]) for row in moved] == [(2, 0), (1, 1)]
+    assert [(row["snapshots"], row["segments"]) for row in moved] == [(2, 0), (1, 2)]
     assert kept(files) == [[], []]
     file.write_text(file.read_text() + '\n[snapshots]\nstore = "redis"\n')
     redis = load_settings(file)
     assert kept(redis) == before
     with closing(open_store(redis)) as store:
-        assert store.read(1, "waiting") == b"abc"
+        assert store.read(1, "other") == b"abc"
     assert run("verify").exit_code == 0
 
     told(run("move", "--to", "files", "--json"))
