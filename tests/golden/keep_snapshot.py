@@ -1,6 +1,7 @@
 """Write the snapshot that later releases must go on from: ``python -m tests.golden.keep_snapshot VERSION``.
 
-Run it once for each release, with that release, and add what it writes; never change one that is there.
+Run it once for each release, with that release, and add what it writes. Until that release is out it may be
+written anew when the layout of state changes; never afterwards.
 """
 
 import sys
