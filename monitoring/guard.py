@@ -25,6 +25,7 @@ from stream.settings import Web
 COOKIE = "meander-session"
 HOURS = 8
 LARGEST = 16_384  # bytes of a request
+LARGEST_OF = {"/api/v1/predict": 1_000_000}
 ATTEMPTS, MINUTE = 5, 60.0  # failed logins of an address in a minute
 HEADERS = {
     "Content-Security-Policy": (
@@ -178,8 +179,9 @@ class Guard:
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in ("same-origin", "none") or (origin and origin.partition("://")[2] != request.host):
             raise refuse(403, "cross_site", "Another site may not act in your name.")
-        if (request.content_length or 0) > LARGEST:
-            raise refuse(413, "too_large", f"At most {LARGEST} bytes.")
+        largest = LARGEST_OF.get(request.path, LARGEST)
+        if (request.content_length or 0) > largest:
+            raise refuse(413, "too_large", f"At most {largest} bytes.")
         if request.method == "POST" and request.content_type != "application/json":
             raise refuse(415, "not_json", "Send application/json.")
 

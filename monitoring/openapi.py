@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from monitoring.api import SignIn, Who
+from monitoring.ask import Answers, Asking
 from monitoring.control import ActionRequest, ActionState, Problem
 from monitoring.view import History, View
 
 FILE = "docs/openapi.json"
-STRUCTS = (View, History, Who, SignIn, ActionRequest, ActionState, Problem)
+STRUCTS = (View, History, Who, SignIn, ActionRequest, ActionState, Asking, Answers, Problem)
 PARTITION = {
     "name": "partition",
     "in": "query",
@@ -50,8 +51,8 @@ def _problems(*statuses: int) -> dict[str, Any]:
         415: "Not application/json",
         421: "Asked by a name that is not ours",
         422: "A field is wrong",
-        429: "Too many attempts",
-        503: "Kafka does not answer",
+        429: "Too many attempts, or too many events",
+        503: "Kafka does not answer, or nothing is restored yet",
     }
     problem = _json(Problem, "application/problem+json")
     return {str(status): {"description": words[status], **problem} for status in sorted(statuses)}
@@ -102,6 +103,15 @@ def document() -> dict[str, Any]:
             "responses": {"204": {"description": "Signed out"}, **_problems(403, 421)},
         },
     }
+    ask = {
+        "summary": "Answer events at once, as the predictions topic would; a worker's server only",
+        "security": [{"token": []}, {"session": []}, {}],
+        "requestBody": {"required": True, **_json(Asking)},
+        "responses": {
+            "200": {"description": "One answer for each event, in order", **_json(Answers)},
+            **_problems(*sent, 401, 429, 503),
+        },
+    }
     following = _get("How far an action has come", ActionState, IDENTIFIER, problems=(404, 421))
     return {
         "openapi": "3.1.0",
@@ -117,6 +127,7 @@ def document() -> dict[str, Any]:
             },
             "/api/v1/stream": {"get": stream},
             "/api/v1/whoami": {"get": _get("Who you are here", Who, problems=(421,))},
+            "/api/v1/predict": {"post": ask},
             "/api/v1/session": session,
             "/api/v1/actions": {"post": act},
             "/api/v1/actions/{id}": {"get": following},

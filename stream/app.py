@@ -2,21 +2,20 @@
 
 import gc
 import logging
-from collections.abc import Callable
 
 from aiohttp import web
 from faust import Worker
 
+from monitoring.ask import Counter
 from monitoring.console import add_console, guard_of
 from monitoring.metrics import registry_of
 from monitoring.probes import add_probes
 from producers.connection import kafka_options
-from stream.adapters.faust_worker import MeanderApp, create_app
+from stream.adapters.faust_worker import Lane, MeanderApp, create_app
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.keys import load_keys
 from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
-from stream.processing.tally import WorkerFacts
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
@@ -31,10 +30,11 @@ def build_app(settings: Settings) -> MeanderApp:
 
     guard = guard_of(settings) if settings.web.port else None
 
-    def pages(application: web.Application, facts: Callable[[], WorkerFacts]) -> None:
-        add_probes(application, registry_of(settings.definition.name, facts), facts)
+    def pages(application: web.Application, lane: Lane) -> None:
+        add_probes(application, registry_of(settings.definition.name, lane.facts), lane.facts)
         if guard is not None:
             add_console(application, settings, guard)
+            Counter(lane, guard, settings.partitions, settings.web.ask_rate).add_to(application)
 
     return create_app(settings, store, keys, lambda: open_log(settings), pages)
 

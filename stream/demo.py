@@ -114,7 +114,7 @@ def run(rate: float = RATE, console: Console | None = None, brokers: str | None 
             parts.callback(delete_topics, settings)
         worker = parts.enter_context(_part(folder, "worker", "worker", str(settings.file)))
         with console.status("Starting a worker"):
-            _wait_until_ready(settings, worker)
+            wait_until_ready(settings, worker)
         producer = parts.enter_context(
             _part(
                 folder, "producer", "produce", str(settings.file), "--scenario", SCENARIO, "--rate", str(rate)
@@ -157,7 +157,8 @@ def _part(folder: Path, name: str, *arguments: str) -> Child:
     return Child([sys.executable, "-m", "stream", *arguments], folder, folder / f"{name}.log")
 
 
-def _wait_until_ready(settings: Settings, worker: Child, seconds: float = 60.0) -> None:
+def wait_until_ready(settings: Settings, worker: Child, seconds: float = 60.0) -> None:
+    """Return once the worker's ``/readyz`` answers; raises `DemoError` when it ends, or takes too long."""
     deadline = time.monotonic() + seconds
     while True:
         if worker.pid is None:

@@ -110,12 +110,15 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         File of ``name = sha256`` lines, one for each operator: the digest of a token. Relative to the
         definition file; ``MEANDER_WEB_OPERATORS`` overrides it. Without it anybody on this machine may act,
         and beyond this machine nothing is served.
+    ask_rate
+        Events a second that are answered over HTTP at the most, by each worker.
     """
 
     host: str = "127.0.0.1"
     port: int = 6066
     hosts: tuple[str, ...] = ()
     operators: str | None = None
+    ask_rate: float = 2000.0
 
 
 class Columns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

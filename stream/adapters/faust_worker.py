@@ -74,8 +74,8 @@ SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
 
 
-Pages = Callable[[web.Application, Callable[[], WorkerFacts]], None]
-"""Adds what is served over HTTP to the worker's web server, given where to ask for facts."""
+Pages = Callable[[web.Application, "Lane"], None]  # adds what the web server shows
+"""Adds what is served over HTTP to the web server of the worker whose lane it is."""
 
 
 # the processor, next offsets of the outputs, outputs to send, generation of the newest snapshot, topics
@@ -122,7 +122,7 @@ class MeanderApp(faust.App):
     def on_webserver_init(self, web: Any) -> None:
         """Add the worker's own pages to Faust's web server."""
         super().on_webserver_init(web)
-        self.pages(web.web_app, self.lane.facts)
+        self.pages(web.web_app, self.lane)
 
 
 class Lane:
@@ -479,6 +479,24 @@ class Lane:
         partitions = [self._facts(p) for p in self.partitions.values()]
         ready = self.ready and not self.app.rebalancing
         return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
+
+    def held(self) -> dict[int, Processor]:
+        """Return the processors that are restored, by partition number."""
+        return {n: p.processor for n, p in self.partitions.items()} if self.ready else {}
+
+    async def publish(self, partition: int, rows: list[Row]) -> None:
+        """Write to a partition of the events topic; acknowledged when this returns.
+
+        Raises
+        ------
+        MeanderError
+            When Kafka does not take them.
+        """
+        producer = cast(LaneProducer, self.app.producer)
+        try:
+            await producer.send_rows(self.settings.topic(Source.EVENTS.value), partition, rows, self.lease)
+        except KafkaError as error:
+            raise MeanderError(str(error)) from None
 
     async def tell(self) -> None:
         """Publish how each partition stands: one record each, the newest counts."""
