@@ -43,7 +43,7 @@ class Decision(Struct, frozen=True):
     cause
         Of a fallback.
     slot
-        Of which model a fresh version is to start.
+        Of which model a fresh version is to start, or whose loss rose.
     model, last
         Its recipe, where it is another; and how many of the last labelled events it learns first.
     """
@@ -210,7 +210,7 @@ def _on_signal(definition: Definition, roster: Roster, signal: Signal) -> list[D
     reason = signal.about or (
         f"{signal.detector}: the loss of {whose} rose from {signal.before:.3f} to {signal.after:.3f}."
     )
-    found = [Decision(Kind.SIGNAL, None, reason, numbers)]
+    found = [Decision(Kind.SIGNAL, None, reason, numbers, slot=signal.member)]
     action = definition.drift.on_drift
     if roster.frozen or action == "tell" or signal.kind is not SignalKind.CONCEPT:
         return found

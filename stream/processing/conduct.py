@@ -307,7 +307,7 @@ class Conduct:
         """Change the roster as decided, and return the record of it."""
         roster, evidence, kind = self.roster, self.evidence, decision.kind
         member = None if decision.number is None else roster.by_number.get(decision.number)
-        slot = roster.champion.slot
+        slot = decision.slot or roster.champion.slot
         before: str | None = roster.name(roster.champion)
         after: str | None = None
         match kind:
