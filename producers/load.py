@@ -9,11 +9,10 @@ import msgspec
 from msgspec import UNSET, Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from river import stream as river_stream
 
 from learners.definition import Definition
 from learners.errors import MeanderError
-from producers.delays import Law, constant
+from producers.delays import Law, Told, Trouble, constant, told
 from producers.files import is_missing, label_of, timestamp_of, typed
 from stream.messages import Event, LabelRecord
 
@@ -198,7 +197,13 @@ class Load:
         self._encode = msgspec.json.Encoder().encode
         self.events_sent = self.labels_sent = 0
 
-    def send(self, stream: Iterable[Sample], mode: Labels = "inside", delay: Law | None = None) -> None:
+    def send(
+        self,
+        stream: Iterable[Sample],
+        mode: Labels = "inside",
+        delay: Law | None = None,
+        trouble: Trouble | None = None,
+    ) -> None:
         """Send all samples, and wait until they are acknowledged.
 
         Parameters
@@ -210,7 +215,10 @@ class Load:
         delay
             With ``topic``: label ``i`` is sent just before event ``i + delay``, as by
             `river.stream.simulate_qa`; those that remain, at the end. Default: 0, right after its event. A
-            sample without label is then told to be unavailable.
+            sample without label is then told to be unavailable. A law of time goes by event time, or by
+            seconds where rows have none.
+        trouble
+            With ``topic``: what befalls labels on their way.
 
         Raises
         ------
@@ -218,29 +226,31 @@ class Load:
             When records were lost.
         """
         if mode == "topic":
-            self._with_late_labels(stream, delay or constant(0))
+            self._with_late_labels(stream, delay or constant(0), trouble or Trouble())
         else:
             for sample in stream:
                 self._ask(sample, sample.label if mode == "inside" else UNSET)
         self._publisher.flush()
 
-    def _with_late_labels(self, stream: Iterable[Sample], delay: Law) -> None:
+    def _with_late_labels(self, stream: Iterable[Sample], delay: Law, trouble: Trouble) -> None:
         now: int | None = None  # event time of the latest event: when a label comes to be known
-        pairs: Any = ((sample, sample.label) for sample in stream)
-        for _, sample, label in river_stream.simulate_qa(pairs, None, delay, copy=False):
+        for sample, label in told(iter(stream), delay, trouble, lambda row: row.timestamp):
             if label is None:
                 self._ask(sample, UNSET)
                 if sample.timestamp is not None:
                     now = sample.timestamp if now is None else max(now, sample.timestamp)
             else:
-                self._tell(sample, label, now)
+                self._tell(label, now)
 
     def _ask(self, sample: Sample, label: Any) -> None:
         event = Event(id=sample.id, features=sample.features, timestamp=sample.timestamp, label=label)
         self._publisher.publish(self._events, sample.key, self._encode(event))
         self.events_sent += 1
 
-    def _tell(self, sample: Sample, label: Any, now: int | None) -> None:
-        record = LabelRecord(id=sample.id, label=label, timestamp=now, unavailable=label is UNSET)
+    def _tell(self, label: Told, now: int | None) -> None:
+        sample, truth = label.row, label.label
+        record = LabelRecord(
+            id=sample.id, label=truth, timestamp=now, unavailable=truth is UNSET, corrects=label.corrects
+        )
         self._publisher.publish(self._labels, sample.key, self._encode(record))
         self.labels_sent += 1

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from learners.contract import Contract
 from learners.definition import Definition
-from producers.delays import Law
+from producers.delays import Law, Trouble
 from producers.load import Columns, Labels, Load, samples
 from stream.messages import DeadLetter, Example, Output, Prediction, Record, Source, Transition
 from stream.ports import Log
@@ -128,13 +128,14 @@ def replay_rows(
     *,
     labels: Labels = "inside",
     delay: Law | None = None,
+    trouble: Trouble | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run a data file through a new Processor, exactly as ``meander produce`` would have sent it.
 
     Parameters
     ----------
-    labels, delay
+    labels, delay, trouble
         As for `producers.load.Load.send`: label ``i`` comes just before event ``i + delay``.
     progress
         Called with the number of events so far.
@@ -150,7 +151,7 @@ def replay_rows(
     start = time.perf_counter()
     direct = _Direct(processor, outcomes, progress)
     load = Load(direct, Source.EVENTS.value, Source.LABELS.value)
-    load.send(samples(rows, definition, columns), labels, delay)
+    load.send(samples(rows, definition, columns), labels, delay, trouble)
     return outcomes.report.finish(time.perf_counter() - start)
 
 

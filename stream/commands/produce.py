@@ -1,5 +1,6 @@
 """``meander produce``."""
 
+import functools
 import signal
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from stream.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from producers.delays import Law
+    from producers.delays import Law, Trouble
     from producers.load import Labels
     from producers.scenarios import Made
 
@@ -30,6 +31,41 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
         return parse_delay(value) if value is not None else None
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+_SHARE = click.FloatRange(0, 1)
+_TROUBLE = (
+    click.option("--label-loss", "loss", type=_SHARE, default=0.0, help="Share of labels that never come."),
+    click.option("--label-unavailable", "unavailable", type=_SHARE, default=0.0, help="Share said to be so."),
+    click.option("--label-twice", "twice", type=_SHARE, default=0.0, help="Share sent a second time."),
+    click.option(
+        "--label-wrong", "wrong", type=_SHARE, default=0.0, help="Share sent wrong, then corrected."
+    ),
+    click.option("--label-outage", "outage", metavar="ROWS", help="Held back between these, e.g. 1000-3000."),
+)
+
+
+def label_trouble(command: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Give a command the options that say what befalls labels: they come as one ``trouble``, or None."""
+
+    @functools.wraps(command)
+    def gathered(
+        loss: float, unavailable: float, twice: float, wrong: float, outage: str | None, **rest: Any
+    ) -> Any:
+        from producers.delays import Trouble
+
+        span: tuple[int, int] | None = None
+        if outage is not None:
+            low, dash, high = outage.partition("-")
+            if not (dash and low.isdecimal() and high.isdecimal() and int(low) < int(high)):
+                raise click.BadParameter(f"{outage!r} is no span of rows: write e.g. 1000-3000")
+            span = int(low), int(high)
+        made = Trouble(loss=loss, unavailable=unavailable, twice=twice, wrong=wrong, outage=span)
+        return command(trouble=None if made == Trouble() else made, **rest)
+
+    for option in reversed(_TROUBLE):
+        gathered = option(gathered)
+    return gathered
 
 
 @click.command()
@@ -57,8 +93,13 @@ def label_delay(context: click.Context, parameter: click.Parameter, value: str |
     help="Inside the events, on their own topic, or not at all.  [default: inside; topic with --label-delay]",
 )
 @click.option(
-    "--label-delay", "delay", metavar="ROWS", callback=label_delay, help="How much later: 50, or 10-50."
+    "--label-delay",
+    "delay",
+    metavar="LAW",
+    callback=label_delay,
+    help="How much later: 50 or 10-50 rows, 1h, exponential:1h, lognormal:1h:1.5, fraud=20d,legit=1d.",
 )
+@label_trouble
 @click.option("--run", help="Put in front of ids, so that two runs do not collide.")
 def command(
     definition: str,
@@ -76,6 +117,7 @@ def command(
     timestamp_column: str | None,
     mode: str | None,
     delay: "Law | None",
+    trouble: "Trouble | None",
     run: str | None,
 ) -> None:
     """Send events, and labels, from FILE (CSV or JSON lines, plain or gzip), a data set or a scenario.
@@ -89,8 +131,8 @@ def command(
     from producers.load import Columns, Load, paced, samples, shown
     from producers.publisher import DeliveryError, Publisher
 
-    if delay is not None and mode not in (None, "topic"):
-        raise click.UsageError("--label-delay goes with --labels topic.")
+    if (delay is not None or trouble is not None) and mode not in (None, "topic"):
+        raise click.UsageError("--label-delay and what befalls labels go with --labels topic.")
     settings = load_settings(definition)
     own = settings.columns if file is not None else FileColumns()
     id_column = id_column or own.id
@@ -98,7 +140,7 @@ def command(
         raise click.UsageError("--repeat would send the ids of --id again, and they are answered once.")
     if truth is not None and scenario_name is None:
         raise click.UsageError("--truth goes with --scenario.")
-    mode = mode or ("inside" if delay is None else "topic")
+    mode = mode or ("inside" if delay is None and trouble is None else "topic")
     made = _made(scenario_name, seed, truth) if scenario_name is not None else None
     source, length, rows = _source(file, dataset, scenario_name, made)
     columns = Columns(
@@ -121,7 +163,7 @@ def command(
         with Publisher(settings.kafka, topics) as publisher:
             load = Load(publisher, *topics)
             try:
-                load.send(stream, cast("Labels", mode), delay)
+                load.send(stream, cast("Labels", mode), delay, trouble)
             except KeyboardInterrupt:  # what was sent so far is still waited for
                 stopped = True
     except DeliveryError as error:

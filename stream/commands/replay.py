@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from learners.errors import MeanderError
-from stream.commands.produce import label_delay
+from stream.commands.produce import label_delay, label_trouble
 from stream.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from producers.delays import Law
+    from producers.delays import Law, Trouble
 
 
 @click.command()
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 @click.option("--label-column", help="Where the label is.  [default: as in the definition]")
 @click.option("--id", "id_column", help="Column of the ids.")
 @click.option("--timestamp", "timestamp_column", help="Column of event time.")
-@click.option("--label-delay", "delay", metavar="ROWS", callback=label_delay, help="Rows, e.g. 50, or 10-50.")
+@click.option(
+    "--label-delay",
+    "delay",
+    metavar="LAW",
+    callback=label_delay,
+    help="How much later: 50 or 10-50 rows, 1h, exponential:1h, lognormal:1h:1.5, fraud=20d,legit=1d.",
+)
+@label_trouble
 def command(
     definition: str,
     file: str | None,
@@ -38,6 +45,7 @@ def command(
     id_column: str | None,
     timestamp_column: str | None,
     delay: "Law | None",
+    trouble: "Trouble | None",
 ) -> None:
     """Run a data file, or what the topics hold, through the Processor: no worker, nothing is sent.
 
@@ -58,7 +66,9 @@ def command(
     folder = Path(out) if out else None
     with Outcomes(settings.definition, folder) as outcomes:
         if file is not None:
-            result = _from_file(settings, file, outcomes, label_column, id_column, timestamp_column, delay)
+            result = _from_file(
+                settings, file, outcomes, label_column, id_column, timestamp_column, delay, trouble
+            )
         else:
             from stream.app import open_log
 
@@ -84,6 +94,7 @@ def _from_file(
     identifier: str | None,
     timestamp: str | None,
     delay: "Law | None",
+    trouble: "Trouble | None",
 ) -> dict[str, Any]:
     from producers.files import rows
     from producers.load import Columns
@@ -103,8 +114,9 @@ def _from_file(
             rows(file),
             columns,
             outcomes,
-            labels="inside" if delay is None else "topic",
+            labels="inside" if delay is None and trouble is None else "topic",
             delay=delay,
+            trouble=trouble,
             progress=progress,
         )
 

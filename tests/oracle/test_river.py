@@ -151,3 +151,61 @@ def test_whole_streams_score_as_published(name: str, data_folder: Path) -> None:
     stream = [(row, row.pop("target")) for row in map(dict, rows)]
     (accuracy,) = scored(raw, stream, None, metrics.Accuracy())
     assert accuracy == pytest.approx(published, abs=0.001)
+
+
+LATE = {
+    # file: rows late, accuracy of the plain model by River's own progressive_val_score(delay=...)
+    "elec2": (48, 0.780),
+    "insects_gradual_balanced": (1000, 0.665),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_late_labels_score_as_published(name: str, data_folder: Path) -> None:
+    """With labels so many rows late the plain model's accuracy is River's, to .001."""
+    delay, published = LATE[name]
+    classes, _ = FULL[name]
+    rows = list(files.rows(data_folder / f"{name}.csv.gz"))
+    raw = {
+        "task": "binary" if len(classes) == 2 else "multiclass",
+        "features": {feature: {} for feature in rows[0] if feature != "target"},
+        "label": {"classes": classes},
+    }
+    stream = [(row, row.pop("target")) for row in map(dict, rows)]
+    (accuracy,) = scored(raw, stream, delay, metrics.Accuracy())
+    assert accuracy == pytest.approx(published, abs=0.001)
+
+
+@pytest.mark.parametrize("most", [3, 200])
+def test_random_delays_score_as_by_river(most: int) -> None:
+    """Labels that overtake each other, many at the same moment: equal to River's to the last bit."""
+    stream = list(datasets.Phishing())
+
+    def delay(x: dict[str, Any], y: object) -> int:
+        return hash(tuple(float(value) for value in x.values())) % most
+
+    definition = parse_definition(
+        {
+            "name": "oracle",
+            "task": "binary",
+            "features": declared(stream),
+            "label": {"classes": [False, True]},
+            "drift": {"on_drift": "tell"},
+        }
+    )
+    answers = Answers(definition, [metrics.Accuracy(), metrics.LogLoss()])
+    rows = ({**x, "target": y} for x, y in stream)
+    replay_rows(
+        definition,
+        rows,
+        Columns(),
+        answers,
+        labels="topic",
+        delay=lambda sample, label: delay(sample.features, label),  # type: ignore[attr-defined]
+    )
+    expected = []
+    for measure in (metrics.Accuracy(), metrics.LogLoss()):
+        model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+        evaluate.progressive_val_score(iter(stream), model, measure, delay=delay)
+        expected.append(measure.get())
+    assert [measure.get() for measure in answers.measures] == expected
