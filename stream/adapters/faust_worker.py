@@ -45,7 +45,7 @@ from stream.adapters.lane import (
 )
 from stream.adapters.pace import Pace
 from stream.adapters.watchdog import Signs, Suspicion, Watchdog, leave_within
-from stream.messages import Output, Record, Source
+from stream.messages import Output, Record, Source, Tick
 from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import (
@@ -69,6 +69,7 @@ RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, a
 LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
 EXIT_PATIENCE = 8.0  # seconds until a stopped worker that holds nothing any more must have ended
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
+TICK_EVERY = 2.0  # seconds between two looks for silence
 STATUS_EVERY = 1.0  # seconds
 SLICE = 250  # records between two looks at the event loop
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
@@ -523,6 +524,32 @@ class Lane:
         with suppress(KafkaError):  # lost ones are followed by others; what is wrong shows in the outputs
             await producer.send_rows(self.settings.topic("status"), 0, rows, self.lease)
 
+    async def tick(self) -> None:
+        """Tell partitions whose inputs are silent that time has passed, where a wait is over by that.
+
+        What has not been read yet is not silence: nothing is told before a partition has caught up.
+        """
+        if not self.ready or self.app.rebalancing:
+            return
+        now = round(time.time() * 1000)
+        for number, partition in list(self.partitions.items()):
+            reached = partition.processor.serve.silence(now)
+            if reached is None or self._behind(number):
+                continue
+            row: Row = (now, None, msgspec.json.encode(Tick(timestamp=reached)), [])
+            producer = cast(LaneProducer, self.app.producer)
+            with suppress(KafkaError):  # the next one tells the same, and more
+                await producer.send_rows(self.settings.topic(Source.CONTROL.value), number, [row], self.lease)
+
+    def _behind(self, number: int) -> bool:
+        """Whether inputs of a partition hold records not taken yet, as far as the last fetch tells."""
+        assignment = kafka_consumer(self.app)._subscription.subscription.assignment
+        for source, offset in self.partitions[number].processor.next.items():
+            state = assignment.state_value(TP(self.settings.topic(source), number))
+            if state is None or state.highwater is None or offset < min(state.highwater, state.lso or 0):
+                return True
+        return False
+
     def _facts(self, partition: Partition) -> PartitionFacts:
         processor, now = partition.processor, time.time()
         lag = {}
@@ -599,6 +626,10 @@ def create_app(
     @app.timer(every)  # type: ignore[untyped-decorator]
     async def save() -> None:
         await lane.save()
+
+    @app.timer(TICK_EVERY)  # type: ignore[untyped-decorator]
+    async def tick() -> None:
+        await lane.tick()
 
     @app.timer(STATUS_EVERY)  # type: ignore[untyped-decorator]
     async def tell() -> None:

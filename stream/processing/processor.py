@@ -34,7 +34,7 @@ from stream.ports import Observer
 from stream.processing.books import Books
 from stream.processing.learn import Learn
 from stream.processing.segments import Appended, Read
-from stream.processing.serve import NEVER, Joined, Serve, Todo
+from stream.processing.serve import MOST_AT_A_TICK, MOST_AT_ONCE, NEVER, Joined, Serve, Todo
 from stream.processing.settled import Fate
 from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
 
@@ -382,9 +382,9 @@ class Processor:
             serve.scored += 1
         self._emit(outputs, record, transitions)
 
-    def _expire(self, record: Record, outputs: list[Output]) -> int:
+    def _expire(self, record: Record, outputs: list[Output], most: int = MOST_AT_ONCE) -> int:
         """End the waits that are over; learn from those that are taken to have the declared label."""
-        count, assumed = self.serve.expire()
+        count, assumed = self.serve.expire(most)
         for example in assumed:
             self._teach(record, example, position_of(record), outputs)
         return count
@@ -406,7 +406,7 @@ class Processor:
             self._emit(outputs, record, made)
             return
         self.serve.pass_time(control.timestamp)
-        expired = self._expire(record, outputs)
+        expired = self._expire(record, outputs, MOST_AT_A_TICK)
         if expired:
             # recorded, because its place among the labels cannot be told from the other outputs
             transition = Transition(

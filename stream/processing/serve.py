@@ -25,6 +25,7 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.FALLBACK: ("fallback",),
 }
 NEVER = -(2**62)  # the watermark before the first event
+MOST_AT_A_TICK = 20_000  # the same of a tick: nobody waits for an answer
 MOST_AT_ONCE = 1000  # waits that one input may end, so that no input takes long
 _SILENT = ("champion_silent",)
 _UNTIMELY = ("timestamp",)
@@ -215,7 +216,19 @@ class Serve:
         if self.label_time != NEVER:
             self.label_time = max(self.label_time, timestamp)
 
-    def expire(self) -> tuple[int, list[Example]]:
+    def silence(self, now: int) -> int | None:
+        """Return the event time to tell when inputs were silent until ``now``, by the records' own time.
+
+        As much passes as on the records' clock, less what may be on its way. None: it would end no wait.
+        """
+        if self.watermark == NEVER:
+            return None
+        time = self.watermark + now - self.reached - self._idle
+        oldest, deadline = self.pending.oldest(), self.early.oldest()
+        over = oldest is not None and oldest < time - self._ttl
+        return time if time > self.time and (over or (deadline is not None and deadline < time)) else None
+
+    def expire(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Example]]:
         """End the wait of what is older than declared, so many at a time.
 
         Returns
@@ -228,7 +241,7 @@ class Serve:
         now = self.time
         limit, early, count = now - self._ttl, self.early, 0
         found: list[Example] = []
-        while count < MOST_AT_ONCE:
+        while count < most:
             oldest = self.pending.oldest()
             if oldest is None or oldest >= limit:
                 break

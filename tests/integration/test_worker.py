@@ -198,6 +198,28 @@ def test_a_second_worker_shares_the_partitions_and_takes_over(deploy):
             assert differences(settings.definition, partition, log) == []
 
 
+def test_time_passes_when_everything_is_silent(deploy):
+    """No event and no label comes any more: ticks end the waits that are over, and a replay repeats them."""
+    label = {**Scenario.definition("x")["label"], "ttl": "1s", "idle": "500ms"}
+    settings = deploy(label={**label, "expire_as": label["classes"][0]})
+    with Publisher(settings.kafka, (settings.topic("events"), settings.topic("labels"))) as publisher:
+        load = Load(publisher, settings.topic("events"), settings.topic("labels"))
+        rows = itertools.islice(dated(alternating(1500, 1500)), 50)
+        load.send(samples(rows, settings.definition, Columns(timestamp="at")), "none")
+    child = worker(settings)
+    child.start()
+    try:
+        wait_until(lambda: "expired" in [t["kind"] for t in transitions(settings)], child)
+        stop(child)
+    finally:
+        child.kill()
+    told = [t["evidence"]["expired"] for t in transitions(settings) if t["kind"] == "expired"]
+    assert sum(told) == 50
+    with open_log(settings) as log:
+        assert count(log, "control", 1) == len(told)  # no tick that ended nothing
+        assert differences(settings.definition, 0, log) == []
+
+
 def test_detectors_trigger_what_the_definition_says(deploy):
     """ADWIN, DDM and HDDMA, one line each: the signal, the action's transition, and another answerer."""
     cases = list(itertools.product(("ADWIN", "DDM", "HDDMA"), ("challenge", "fallback")))

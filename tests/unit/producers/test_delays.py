@@ -26,7 +26,7 @@ def delays(text: str) -> list[int]:
 
 
 def test_laws_have_their_shape() -> None:
-    """Mean of the exponential, median of the lognormal, in rows or in time; by class; the same in every run."""
+    """Mean of the exponential, median of the lognormal, rows or time, by class; the same in every run."""
     exponential = delays("exponential:50")
     assert sum(exponential) / ROWS == pytest.approx(50, rel=0.1)
     assert delays("lognormal:1h:1.5")[ROWS // 2] == pytest.approx(3_600_000, rel=0.1)
