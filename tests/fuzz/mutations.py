@@ -116,7 +116,8 @@ class Mutator:
         """Break one property by what its schema demands, or go exactly to its limit."""
         schema = self._schemas[source]
         if "$defs" in schema:
-            schema = schema["$defs"][str(message.get("type", "command")).capitalize()]
+            kinds = schema["$defs"]
+            schema = kinds.get(str(message.get("type")).capitalize(), kinds["Command"])
         place, inside = message, schema["properties"]
         if isinstance(message.get("features"), dict) and self.random.random() < 0.7:
             place, inside = message["features"], inside["features"].get("properties", {})

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaProducer
+from kafka.errors import InvalidTimestampError
 
 from stream import toml
 from stream.adapters.processes import Child
@@ -160,3 +161,12 @@ def test_letters_are_listed_shown_exported_and_sent_again(settings: Settings, tm
     books = work(settings)
     assert tuple(books[name] for name in ("predicted", "learned", "refused", "corrected")) == (6, 6, 1, 1)
     assert sum(books["dead_letters"].values()) == 3
+
+
+def test_the_broker_guards_the_record_s_own_time(settings: Settings) -> None:
+    """Event time is held against the record's, and that one cannot be far ahead: Kafka 4 refuses it."""
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.brokers)
+    ahead = round(time.time() * 1000) + 2 * 3_600_000
+    with pytest.raises(InvalidTimestampError):
+        producer.send(settings.topic("events"), b"{}", partition=0, timestamp_ms=ahead).get(30)
+    producer.close()
