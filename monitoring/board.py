@@ -1,5 +1,6 @@
 """The projection of ``status`` and ``transitions`` that everybody looks at: fed records, asked for views."""
 
+from bisect import insort
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +22,7 @@ WINDOW = 10_000  # milliseconds that rates look back
 SILENT = 5000  # milliseconds after which a partition that says nothing has no worker
 STEP = 2000  # milliseconds between two points of a curve
 POINTS = 900
-HAPPENINGS = 200
+HAPPENINGS = 400
 TOGETHER = 60_000  # milliseconds within which the same in several partitions counts as one
 QUIET = frozenset({Kind.ORDERED, Kind.EXPIRED})
 TITLES = {
@@ -56,8 +57,9 @@ class Board:
         self.commands: dict[str, dict[int, Transition]] = {}
         self._before: dict[int, deque[Status]] = {}
         self._points: dict[int, deque[Point]] = {}
-        self._happenings: deque[Happening] = deque(maxlen=HAPPENINGS)
-        self._count = 0
+        self._log: list[tuple[int, int, int, Transition]] = []
+        self._happenings: list[Happening] | None = None
+        self._arrived = 0
 
     def take_status(self, status: Status) -> None:
         """Take one record of the status topic."""
@@ -84,32 +86,33 @@ class Board:
                 del self.commands[next(iter(self.commands))]
         if transition.kind in QUIET:
             return
-        for known in reversed(self._happenings):
-            if at - known.at > TOGETHER:
-                break
-            if _same(known, transition) and partition not in known.partitions:
-                known.partitions.append(partition)
-                known.partitions.sort()
-                return
-        self._count += 1
-        evidence = transition.evidence
-        is_signal = transition.kind is Kind.SIGNAL
-        self._happenings.append(
-            Happening(
-                number=self._count,
-                at=at,
-                kind=str(transition.kind),
-                slot=transition.slot,
-                before=transition.from_version,
-                after=transition.to_version,
-                reason=transition.reason,
-                operator=transition.requested_by,
-                command=transition.command,
-                signal=str(evidence.get("signal", "concept")) if is_signal else None,
-                feature=str(evidence["feature"]) if evidence.get("feature") else None,
-                partitions=[partition],
-            )
-        )
+        self._arrived += 1  # within a partition the order of arrival is that of the log
+        insort(self._log, (at, partition, self._arrived, transition), key=lambda entry: entry[:3])
+        del self._log[:-HAPPENINGS]
+        self._happenings = None
+
+    def _told(self) -> list[Happening]:
+        """Return what happened, oldest first, the same in several partitions as one.
+
+        It follows from the records alone, in whatever order the partitions were read.
+        """
+        if self._happenings is None:
+            found: list[Happening] = []
+            for at, partition, _, transition in self._log:
+                known = next(
+                    (
+                        h
+                        for h in reversed(found)
+                        if at - h.at <= TOGETHER and partition not in h.partitions and _same(h, transition)
+                    ),
+                    None,
+                )
+                if known is None:
+                    found.append(_happening(len(found) + 1, at, partition, transition))
+                else:
+                    known.partitions = sorted((*known.partitions, partition))
+            self._happenings = found
+        return self._happenings
 
     def revision(self, partition: int | None) -> int:
         """Return the summed revision of the partitions shown."""
@@ -132,7 +135,7 @@ class Board:
         numbers = self.numbers() if partition is None else [partition]
         rows = [self._row(number, now) for number in numbers]
         alive = [s for s in shown if now - s.at <= SILENT]
-        happenings = [h for h in reversed(self._happenings) if partition is None or partition in h.partitions]
+        happenings = [h for h in reversed(self._told()) if partition is None or partition in h.partitions]
         serving, sentence, why = _sentence(rows, self.deployment)
         change = next((h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")), None)
         if change is not None:
@@ -260,6 +263,25 @@ class Board:
                 gained[i] += b - a
                 whole[i] += b
         return gained if any(gained) else whole
+
+
+def _happening(number: int, at: int, partition: int, transition: Transition) -> Happening:
+    evidence = transition.evidence
+    is_signal = transition.kind is Kind.SIGNAL
+    return Happening(
+        number=number,
+        at=at,
+        kind=str(transition.kind),
+        slot=transition.slot,
+        before=transition.from_version,
+        after=transition.to_version,
+        reason=transition.reason,
+        operator=transition.requested_by,
+        command=transition.command,
+        signal=str(evidence.get("signal", "concept")) if is_signal else None,
+        feature=str(evidence["feature"]) if evidence.get("feature") else None,
+        partitions=[partition],
+    )
 
 
 def _same(known: Happening, transition: Transition) -> bool:

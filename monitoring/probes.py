@@ -31,7 +31,7 @@ def add_probes(
     async def readyz(_: web.Request) -> web.Response:
         if facts().ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="restoring or rebalancing\n")
+        return web.Response(status=503, text="restoring, rebalancing, or out of touch with the group\n")
 
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/livez", livez)

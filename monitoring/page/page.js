@@ -206,8 +206,8 @@ function showHappenings(happenings) {
     text(tr.cells[4], all ? "all" : h.partitions.length > 3 ? `${h.partitions.length} partitions` : h.partitions.join(", "));
   });
   const last = happenings[0];
-  if (last && newest !== null && last.number > newest) text($("news"), `${KINDS[last.kind] || last.kind}. ${last.reason}`);
-  newest = last ? last.number : 0;
+  if (last && newest !== null && last.at > newest) text($("news"), `${KINDS[last.kind] || last.kind}. ${last.reason}`);
+  newest = last ? last.at : 0;
 }
 
 function showDead(view) {

@@ -478,7 +478,7 @@ class Lane:
     def facts(self) -> WorkerFacts:
         """Return what this worker knows of itself now."""
         partitions = [self._facts(p) for p in self.partitions.values()]
-        ready = self.ready and not self.app.rebalancing
+        ready = self.ready and not self.app.rebalancing and self.lease.held
         return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
 
     def held(self) -> dict[int, Processor]:

@@ -32,11 +32,13 @@ class Traffic(threading.Thread):
         Whether labels are sent.
     inverted
         Whether the truth is the opposite of what it was.
+    paused
+        Whether nothing is sent.
     """
 
     def __init__(self, settings: Settings, rate: float = 60.0) -> None:
         super().__init__(daemon=True)
-        self.labels, self.inverted = True, False
+        self.labels, self.inverted, self.paused = True, False, False
         self._settings, self._pause = settings, 1 / rate
         self._over = threading.Event()
 
@@ -47,6 +49,8 @@ class Traffic(threading.Thread):
         with Publisher(self._settings.kafka, (events, labels, control)) as publisher:
             number = 0
             while not self._over.wait(self._pause):
+                if self.paused:
+                    continue
                 number += 1
                 key, x = str(number).encode(), random_.uniform(-1, 1)
                 message = {"id": f"e{number}", "timestamp": round(time.time() * 1000), "features": {"x": x}}

@@ -30,11 +30,12 @@ WIDTHS = ((1280, 800), (320, 700))
 
 
 class Deployed(NamedTuple):
-    """A deployment that runs: its settings, its worker, and where the page is."""
+    """A deployment that runs: its settings, its worker, where the page is, and its events."""
 
     settings: Settings
     worker: Child
     url: str
+    traffic: Traffic
 
     def state(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/api/v1/state", timeout=10) as answer:  # noqa: S310
@@ -64,7 +65,7 @@ def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     traffic = Traffic(settings, rate=40.0)
     traffic.start()
     with worker(settings) as child:
-        here = Deployed(settings, child, f"http://127.0.0.1:{settings.web.port}")
+        here = Deployed(settings, child, f"http://127.0.0.1:{settings.web.port}", traffic)
         deadline = time.monotonic() + 100
         while not _serves(here):
             assert time.monotonic() < deadline, child.last_words()
@@ -189,10 +190,12 @@ def test_axe_finds_nothing(browser: Browser, deployed: Deployed, scheme: Any) ->
         page.goto(f"{deployed.url}/ops/")
         expect(page.locator("#live-text")).to_have_text("Live")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for _ in range(2):
+        for dialog in (False, True):
+            if dialog:
+                page.locator("[data-action=promote]").click()
+                expect(page.locator("#dialog")).to_be_visible()
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
-            page.locator("[data-action=promote]").click()
         context.close()
 
 
@@ -229,9 +232,12 @@ def test_the_shell_takes_the_same_path_and_a_replay_repeats_it(deployed: Deploye
     assert (status, "answers already" in said) == (1, True), said
     status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "0")
     assert status == 0, said
+    deployed.traffic.paused = True
+    time.sleep(2.0)  # for what is on its way
     with open_log(deployed.settings) as log:
         for partition in range(2):
             assert differences(deployed.settings.definition, partition, log) == []
+    deployed.traffic.paused = False
 
 
 def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deployed: Deployed) -> None:
@@ -240,7 +246,7 @@ def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deploye
     file = Path(str(deployed.settings.file))
     command = [sys.executable, "-m", "stream", "ops", file.name, "--port", str(port)]
     with Child(command, file.parent, file.with_suffix(".ops.log")) as child:
-        alone = Deployed(deployed.settings, child, f"http://127.0.0.1:{port}")
+        alone = Deployed(deployed.settings, child, f"http://127.0.0.1:{port}", deployed.traffic)
         deadline = time.monotonic() + 60
         while not _serves(alone):
             assert time.monotonic() < deadline, child.last_words()

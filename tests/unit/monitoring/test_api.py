@@ -19,7 +19,7 @@ from monitoring.api import Api
 from monitoring.board import Board
 from monitoring.control import Desk
 from monitoring.guard import Guard, InsecureError, read_operators
-from stream.messages import Command, Transition
+from stream.messages import Command, Kind, Transition
 from stream.processing.processor import Processor
 from stream.processing.standing import Status
 from stream.settings import Web
@@ -381,3 +381,28 @@ def test_answers_are_what_the_openapi_document_says() -> None:
         valid("Problem", (await post(session, {}))[1])
 
     serve(check)
+
+
+def test_what_happened_is_told_alike_in_whatever_order_partitions_are_read() -> None:
+    """Two readers of the same topics number and group alike."""
+    happened = [
+        (
+            number,
+            NOW + 1000 * i + number,
+            Transition(kind=kind, timestamp=0, position="events:0:0", slot="lr"),
+        )
+        for number in range(3)
+        for i, kind in enumerate((Kind.SIGNAL, Kind.CHALLENGED, Kind.PROMOTED))
+    ]
+    boards = []
+    for order in (happened, sorted(happened, key=lambda h: h[1]), sorted(happened, key=lambda h: -h[0])):
+        board = Board("tiny", "binary", 3)
+        for partition, at, transition in order:
+            board.take_transition(partition, at, transition)
+        boards.append([(h.number, h.kind, h.partitions) for h in board.view(None, NOW).happenings])
+    assert boards[0] == boards[1] == boards[2]
+    assert boards[0] == [
+        (3, "promoted", [0, 1, 2]),
+        (2, "challenged", [0, 1, 2]),
+        (1, "signal", [0, 1, 2]),
+    ]
