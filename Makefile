@@ -10,7 +10,7 @@ SOURCES := learners stream producers monitoring meander
 JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check test fuzz chaos soak bench signals up clean
+.PHONY: help venv kafka system demo check test fuzz chaos soak bench signals quality up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -66,6 +66,9 @@ chaos: $(VENV)/.test kafka ## Kill, pause and take away for an hour or two, with
 
 soak: $(VENV)/.test kafka ## Half an hour of steady load: memory at its end within a tenth of that after five minutes
 	$(BIN)/python -m tests.chaos.soak
+
+quality: $(VENV)/.test ## How good the presets are, on every stream: docs/quality.md. Hours at first, then from .quality/
+	PYTHONPATH=benchmarks:. $(BIN)/python -m quality
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results

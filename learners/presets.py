@@ -89,13 +89,21 @@ ROSTERS: dict[Task, dict[Preset, tuple[Seat, ...]]] = {
 
 # Measured with `python benchmarks/presets.py`: a least squares fit over 8 to 100 features, 2 to 11 classes.
 COSTS: dict[Task, dict[Preset, Cost]] = {
-    "binary": {"fast": Cost(40, 2.0), "balanced": Cost(130, 4.0), "accurate": Cost(200, 8.0)},
-    "multiclass": {
-        "fast": Cost(40, 2.0, 8, 0.6),
-        "balanced": Cost(130, 4.0, 12, 0.6),
-        "accurate": Cost(200, 8.0, 20, 2),
+    "binary": {
+        "fast": Cost(61, 1.7),
+        "balanced": Cost(184, 3.2),
+        "accurate": Cost(258, 11.4),
     },
-    "regression": {"fast": Cost(40, 4.0), "balanced": Cost(130, 6.0), "accurate": Cost(200, 20.0)},
+    "multiclass": {
+        "fast": Cost(63, 1.7, 11.7, 0.65),
+        "balanced": Cost(188, 3.2, 17.1, 0.65),
+        "accurate": Cost(259, 11.4, 34.4, 2.1),
+    },
+    "regression": {
+        "fast": Cost(96, 4.4),
+        "balanced": Cost(241, 6.3),
+        "accurate": Cost(313, 20.2),
+    },
 }
 
 

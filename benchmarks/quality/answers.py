@@ -31,9 +31,7 @@ def answers(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: in
         Shape (rows, classes) of probabilities in the order of the classes, or (rows,) of numbers; NaN
         where it is silent. Entry ``seconds`` of the file: what it took.
     """
-    definition = stream.definition({"m": {"recipe": recipe, "parameters": parameters}}, seed=seed)
-    estimator = catalogue.build(recipe, definition, parameters)
-    path = CACHE / f"{_slug(stream.name)}--{recipe}-{_key(stream, estimator)}.npz"
+    estimator, path = _place(stream, recipe, parameters, seed)
     if path.exists():
         with np.load(path) as kept:
             return kept["answers"]
@@ -44,6 +42,17 @@ def answers(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: in
     np.savez_compressed(part, answers=found, seconds=time.process_time() - start)
     part.rename(path)
     return found
+
+
+def is_cached(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: int = 1) -> bool:
+    """Whether `answers` has been asked this before."""
+    return _place(stream, recipe, parameters, seed)[1].exists()
+
+
+def _place(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: int) -> tuple[Any, Path]:
+    definition = stream.definition({"m": {"recipe": recipe, "parameters": parameters}}, seed=seed)
+    estimator = catalogue.build(recipe, definition, parameters)
+    return estimator, CACHE / f"{_slug(stream.name)}--{recipe}-{_key(stream, estimator)}.npz"
 
 
 def _played(stream: Stream, estimator: Any) -> Answers:
