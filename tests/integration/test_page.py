@@ -25,7 +25,7 @@ from tests.conftest import tool
 from tests.integration.test_alerts import Traffic
 from tests.integration.test_worker import worker
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(290)
 WIDTHS = ((1280, 800), (320, 700))
 
 
@@ -247,7 +247,7 @@ def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deploye
     command = [sys.executable, "-m", "stream", "ops", file.name, "--port", str(port)]
     with Child(command, file.parent, file.with_suffix(".ops.log")) as child:
         alone = Deployed(deployed.settings, child, f"http://127.0.0.1:{port}", deployed.traffic)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not _serves(alone):
             assert time.monotonic() < deadline, child.last_words()
             time.sleep(0.3)
