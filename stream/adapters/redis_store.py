@@ -40,6 +40,9 @@ local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return {'held', owner} end
 if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 """
+# Claiming and renewing are let through when the memory is full (since Redis 7): they take some bytes, and
+# without them no rebalance comes to its end.
+_CLAIM = f"#!lua flags=allow-oom\n{_OWN}return {{'ours'}}"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 # KEYS: lock, index, aside, meta, data.
 # ARGV: owner, lease, generation, token, chunks before, keep, prefix, last chunk.
@@ -66,8 +69,8 @@ while kept > tonumber(ARGV[6]) do
 end
 return {'saved'}
 """
-# KEYS: index, aside. ARGV: entry, reason, keep, prefix.
-_SET_ASIDE = """
+# KEYS: index, aside. ARGV: entry, reason, keep, prefix. Let through as well: it moves, and adds a sentence.
+_SET_ASIDE = """#!lua flags=allow-oom
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return end
 local kept = redis.call('RPUSH', KEYS[2], ARGV[1] .. ' ' .. ARGV[2])
 while kept > tonumber(ARGV[3]) do
@@ -213,7 +216,7 @@ class RedisStore:
         """Delete a partition's keys, all but the lock."""
         lock = self._key(partition, "lock")
         with self._asking():
-            told = self._script(_OWN + "return {'ours'}", [lock], *self._as_owner(partition))
+            told = self._script(_CLAIM, [lock], *self._as_owner(partition))
             self._refused(partition, told)
             found = [key for key in self._redis.scan_iter(self._key(partition, "*")) if key != lock.encode()]
             if found:
@@ -273,9 +276,7 @@ class RedisStore:
             When another process holds it.
         """
         with self._asking():
-            told = self._script(
-                _OWN + "return {'ours'}", [self._key(partition, "lock")], self._owner, self._lease
-            )
+            told = self._script(_CLAIM, [self._key(partition, "lock")], self._owner, self._lease)
         if told[0] == b"held":
             raise MeanderError(self._holder(partition, told[1]))
         self._held.add(partition)
@@ -298,7 +299,7 @@ class RedisStore:
             for partition in tuple(self._held):
                 try:
                     with self._asking():
-                        self._script(_OWN, [self._key(partition, "lock")], *self._as_owner(partition))
+                        self._script(_CLAIM, [self._key(partition, "lock")], *self._as_owner(partition))
                 except MeanderError:
                     continue  # whoever saves next will be told
 

@@ -358,6 +358,7 @@ class Stage:
         assert self.redis is not None
         client = Redis.from_url(self.redis.url)
         client.config_set("maxmemory", "1")
+        self._kill(act)  # its partitions are claimed although nothing can be saved
         self._without_store(act.seconds)
         client.config_set("maxmemory", "0")
         client.close()

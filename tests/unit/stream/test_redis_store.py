@@ -128,6 +128,30 @@ def test_a_full_memory_is_told_and_harms_nothing(server: RedisServer, deployment
     store.close()
 
 
+def test_with_a_full_memory_partitions_still_change_hands(server: RedisServer, deployment_name: str) -> None:
+    """Claimed, renewed past the lease, set aside, released without a spare byte; saving alone is refused."""
+    first, second = (RedisStore(server.url, deployment_name, lease=0.3) for _ in range(2))
+    first.lock(0)
+    first.save(0, b"one", 1)
+    first.save(0, b"two", 1)
+    admin = redis.Redis.from_url(server.url)
+    admin.config_set("maxmemory", 1)
+    time.sleep(0.7)
+    with pytest.raises(MeanderError, match="holds the snapshots"):
+        second.lock(0)
+    first.unlock(0)
+    second.lock(0)
+    second.set_aside(0, second.load(0)[0].name, "torn")
+    assert kept(second) == [b"one"]
+    with pytest.raises(StoreUnavailableError, match="memory is full"):
+        second.save(0, b"three", 2)
+    admin.config_set("maxmemory", 0)
+    second.save(0, b"three", 2)
+    assert kept(second) == [b"three", b"one"]
+    first.close()
+    second.close()
+
+
 def test_what_an_evicting_server_took_is_too_short(redis_url: str, deployment_name: str) -> None:
     """A snapshot that lost a chunk comes back shorter, to be noticed by its checksum, and does not raise."""
     store = RedisStore(redis_url, deployment_name, chunk=10)
