@@ -10,7 +10,7 @@ SOURCES := learners stream producers monitoring meander
 JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check test fuzz chaos soak bench signals quality up clean
+.PHONY: help venv kafka system demo check generate test fuzz chaos soak bench signals quality up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -69,6 +69,12 @@ soak: $(VENV)/.test kafka ## Half an hour of steady load: memory at its end with
 
 quality: $(VENV)/.test ## How good the presets are, on every stream: docs/quality.md. Hours at first, then from .quality/
 	PYTHONPATH=benchmarks:. $(BIN)/python -m quality
+
+generate: $(VENV)/.test ## What is made from the code: schemas, references, OpenAPI, rules, dashboard
+	$(BIN)/meander schema --out docs --docs
+	$(BIN)/python -m monitoring.openapi
+	$(BIN)/python -m monitoring.rules
+	$(BIN)/python -m monitoring.dashboard
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results

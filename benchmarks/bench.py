@@ -211,7 +211,7 @@ class Bench:
         topics.fill(rows(warm, run.partitions, start=start, step=1000 / rate))
         with started(run.rival, setup) as process:
             watch(topics, process, warm, self.options.limit, note)
-            with self._pacing(setup, rate, warm, run.events, start) as pacing:
+            with self.pacing(setup, rate, warm, run.events, start) as pacing:
                 limit = 2 * self.options.seconds + self.options.limit
                 samples = watch(topics, process, warm + run.events, limit, note)
                 run.late = float(pacing.communicate(timeout=60)[0])
@@ -224,7 +224,7 @@ class Bench:
 
     @staticmethod
     @contextlib.contextmanager
-    def _pacing(
+    def pacing(
         setup: Setup, rate: float, first: int, count: int, start: int
     ) -> Iterator[subprocess.Popen[bytes]]:
         arguments = [str(value) for value in (rate, first, count, start)]

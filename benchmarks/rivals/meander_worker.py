@@ -42,7 +42,7 @@ partitions = {setup.partitions}
 folder = "snapshots"
 
 [web]
-port = 0
+port = {os.environ.get("BENCH_WEB_PORT", "0")}
 """
 file = Path(setup.folder) / "definition.toml"
 file.write_text(definition, encoding="utf-8")
