@@ -66,10 +66,13 @@ class Scenario(NamedTuple):
 
 
 def short(store: Store) -> list[Scenario]:
-    """Return what runs with every test: five kills, all failpoints, a pause, a stop."""
+    """Return what runs with every test: five kills; with files also all failpoints, a pause, a stop."""
+    kills = Scenario("kill -9", (Act("kill", 5),), store)
+    if store == "redis":
+        return [kills]
     points = tuple(Act("fail", point=point) for point in failpoints.NAMES)
     return [
-        Scenario("kill -9", (Act("kill", 5),), store),
+        kills,
         Scenario("failpoints", points, store),
         Scenario("SIGSTOP, join, SIGTERM", (Act("pause", seconds=8), Act("join"), Act("stop")), store),
     ]
