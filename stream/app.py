@@ -11,7 +11,8 @@ from monitoring.console import add_console, guard_of
 from monitoring.metrics import registry_of
 from monitoring.probes import add_probes
 from producers.connection import kafka_options
-from stream.adapters.faust_worker import Lane, MeanderApp, create_app
+from stream.adapters.faust_app import MeanderApp, create_app
+from stream.adapters.faust_worker import Lane
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.keys import load_keys
 from stream.adapters.stores import open_store

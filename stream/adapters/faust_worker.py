@@ -1,4 +1,4 @@
-"""The Faust app: batches in, outcomes out, state kept; everything that decides is in the Processor.
+"""The lane of one worker: batches in, outcomes out, state kept; everything that decides is in the Processor.
 
 What is durable when: outputs acknowledged, then the snapshot durable, then offsets committed. Kafka's
 commit is only a hint; where to go on stands in the snapshot.
@@ -8,122 +8,37 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
-from itertools import groupby
-from typing import Any, cast
+from typing import cast
 
 import faust
 import msgspec
-from aiohttp import web
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from learners.definition import parse_duration
-from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
+from learners.errors import MeanderError, StaleGenerationError
 from learners.snapshot import Keys
-from stream.adapters.failpoints import reach
 from stream.adapters.kafka_log import KafkaLog
-from stream.adapters.lane import (
-    LOOK,
-    Batch,
-    ClosedError,
-    LaneConsumer,
-    LaneProducer,
-    LaneScheduler,
-    LaneSchema,
-    Lease,
-    Outbox,
-    Row,
-    check_hooks,
-    kafka_consumer,
-)
+from stream.adapters.lane import LOOK, Batch, LaneConsumer, LaneProducer, Lease, Outbox, Row, kafka_consumer
 from stream.adapters.pace import Pace
-from stream.adapters.watchdog import Signs, Suspicion, Watchdog, leave_within
+from stream.adapters.partition import Partition, Restored, recover
+from stream.adapters.saving import Saver
+from stream.adapters.watchdog import Signs
 from stream.messages import Output, Record, Source, Tick
 from stream.ports import StateStore
 from stream.processing.processor import Processor
-from stream.processing.recovery import (
-    OUTPUTS,
-    REMEDY,
-    LostStateError,
-    Tail,
-    catch_up,
-    check_identities,
-    identities,
-)
-from stream.processing.segments import Appended
+from stream.processing.recovery import OUTPUTS, REMEDY, LostStateError
 from stream.processing.standing import Status
-from stream.processing.tally import PartitionFacts, Tally, WorkerFacts, WorkerTally
-from stream.settings import Kafka, Settings
+from stream.processing.tally import PartitionFacts, WorkerFacts, WorkerTally
+from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
 
-STALL = 0.03  # seconds of encoding that the event loop may stand still for
-RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
-LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
-EXIT_PATIENCE = 8.0  # seconds until a stopped worker that holds nothing any more must have ended
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
-TICK_EVERY = 2.0  # seconds between two looks for silence
-STATUS_EVERY = 1.0  # seconds
 SLICE = 250  # records between two looks at the event loop
-MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
-
-
-Pages = Callable[[web.Application, "Lane"], None]  # adds what the web server shows
-"""Adds what is served over HTTP to the web server of the worker whose lane it is."""
-
-
-# the processor, next offsets of the outputs, outputs to send, generation of the newest snapshot, topics
-Restored = tuple[Processor, dict[str, int], list[Output], int, dict[str, str]]
-
-
-class Partition:
-    """One partition's processor, and where its outputs go."""
-
-    def __init__(
-        self,
-        processor: Processor,
-        ends: dict[str, int],
-        outbox: Outbox,
-        generation: int,
-        topics: dict[str, str],
-        keep: int,
-    ) -> None:
-        self.processor, self.outbox = processor, outbox
-        self.named: deque[frozenset[str]] = deque(maxlen=keep)  # segments of the snapshots kept in the store
-        self.generation = generation  # of its snapshots
-        self.topics = topics  # what tells them from others of the same names
-        self.ends = ends  # next offset of each output topic, as far as acknowledged
-        self.saved: dict[str, int] = {}  # positions in the last snapshot
-        self.saved_at: float | None = None  # seconds since 1970
-        self.saved_bytes, self.failures = 0, 0
-        self.due = 0.0  # when the next one may be taken
-        self.cost = 0.0  # seconds of processor time that the last one took
-        self.tally = Tally(processor)
-        self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
-
-
-class MeanderApp(faust.App):
-    """A genuine Faust app: worker, group, assignor, rebalances, signals, timers and web are Faust's."""
-
-    lane: "Lane"
-    pages: Pages
-    idempotent: bool
-
-    def positions(self) -> dict[TP, int]:
-        """Return where to read on, for the consumer."""
-        return self.lane.positions()
-
-    def on_webserver_init(self, web: Any) -> None:
-        """Add the worker's own pages to Faust's web server."""
-        super().on_webserver_init(web)
-        self.pages(web.web_app, self.lane)
 
 
 class Lane:
@@ -146,7 +61,7 @@ class Lane:
     def __init__(
         self,
         settings: Settings,
-        app: MeanderApp,
+        app: faust.App,
         store: StateStore,
         keys: Keys,
         open_history: Callable[[], KafkaLog],
@@ -155,7 +70,6 @@ class Lane:
         self.keys = keys
         self.partitions: dict[int, Partition] = {}
         self.lease = Lease(parse_duration(settings.kafka.session_timeout, "kafka.session_timeout") / 2000)
-        self.pace = Pace(parse_duration(settings.snapshots.every, "snapshots.every") / 1000)
         self.processed = 0  # records
         self.generation = -1
         self.ready = False
@@ -163,9 +77,11 @@ class Lane:
         self.restoring = False
         self.pulse = 0  # changes while the event loop runs
         self._crash: asyncio.Future[None] | None = None
-        self._committing: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
-        self._saving = asyncio.Lock()
+        self._lock = asyncio.Lock()  # while a processor changes, or who holds what
+        pace = Pace(parse_duration(settings.snapshots.every, "snapshots.every") / 1000)
+        self._saver = Saver(
+            self.partitions, store, pace, self._lock, self.lease.clock, self._commit, self._spent
+        )
         self._sources = {settings.topic(source.value): source.value for source in Source}
         self._topics = {topic: settings.topic(topic) for topic in OUTPUTS}
 
@@ -271,7 +187,7 @@ class Lane:
         Runs on every rebalance, while heartbeats go on and nothing is delivered yet.
         """
         self.restoring = True
-        async with self._saving, self._lock:
+        async with self._saver.busy, self._lock:
             self._check_assignment()
             for partition in self.partitions.values():
                 partition.outbox.close()
@@ -282,7 +198,7 @@ class Lane:
             numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
             for number in numbers:
                 await self._lock_store(number)
-            restored = await asyncio.gather(*(asyncio.to_thread(self._restore, n) for n in numbers))
+            restored = await asyncio.gather(*(asyncio.to_thread(self._recover, n) for n in numbers))
             for processor, ends, unsent, saved, topics in restored:
                 number = processor.partition
                 producer = cast(LaneProducer, self.app.producer)
@@ -337,123 +253,21 @@ class Lane:
                 return
         self.store.lock(number)
 
-    def _restore(self, number: int) -> Restored:
+    def _recover(self, number: int) -> Restored:
         with self.open_history() as history:
-            return self._catch_up(number, history)
-
-    def _catch_up(self, number: int, history: KafkaLog) -> Restored:
-        definition = self.settings.definition
-        processor = Processor(definition, number, keys=self.keys)
-        starts: dict[str, int] = {}
-        known: dict[str, str] = {}
-        kept = self.store.load(number)
-        for stored in kept:
-            try:
-                read = partial(self.store.read, number)
-                facts = processor.restore(stored.data, stored.generation, read)
-                starts, known = facts["outputs"], facts.get("topics", {})
-                break
-            except SnapshotError as error:
-                if type(error) is not SnapshotError:
-                    raise  # sound, but not for this definition or these libraries: a person decides
-                log.warning("snapshot.refused partition=%d reason=%s", number, error)
-                self.store.set_aside(number, stored.name, str(error))
-                processor = Processor(definition, number, keys=self.keys)
-        processor.serve.keep_clear_of(self.store.segments(number))
-        check_identities(history, number, known)
-        tail = Tail(history, number, starts)
-        before = dict(processor.next)
-
-        def progress(count: int) -> None:
-            if count % 50_000 == 0:
-                log.info("catching.up partition=%d records=%d", number, count)
-
-        unsent = list(catch_up(processor, history, tail, progress))
-        again = sum(processor.next.values()) - sum(before.values())
-        log.info(
-            "partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent)
-        )
-        saved = max((stored.generation for stored in kept), default=-1)
-        return processor, tail.ends, unsent, saved, identities(history)
+            return recover(self.settings.definition, number, self.store, self.keys, history)
 
     async def save(self, *, last: bool = False) -> None:
-        """Take a snapshot of every partition that moved and whose time has come.
+        """Take a snapshot of every partition whose time has come; see `Saver.save`."""
+        await self._saver.save(last=last)
 
-        Outputs acknowledged, then the snapshot durable, then offsets committed. A store that cannot be
-        written to is no reason to stop: outputs and log hold everything, a restart takes longer meanwhile.
-
-        Parameters
-        ----------
-        last
-            Whatever the time: somebody else takes over.
-        """
-        async with self._saving:
-            now = self.lease.clock()
-            moved = [p for p in self.partitions.values() if p.processor.next != p.saved]
-            due = [p for p in moved if last or now >= p.due]
-            await asyncio.gather(*(self._save(p.processor.partition, p) for p in due))
-        if due and (self._committing is None or self._committing.done()):
-            # not waited for: during a rebalance it would wait for the rebalance, which waits for us
-            self._committing = asyncio.create_task(self._commit())
+    def _spent(self, seconds: float) -> None:
+        self.tally.seconds["snapshot"] += seconds
 
     async def _commit(self) -> None:
         topic = self.settings.topic
         saved = {TP(topic(s), n): offset for n, p in self.partitions.items() for s, offset in p.saved.items()}
         await cast(LaneConsumer, self.app.consumer).commit_positions(saved)
-
-    async def _save(self, number: int, partition: Partition) -> None:
-        async with self._lock:
-            positions = dict(partition.processor.next)
-            if partition.cost < STALL:
-                data, appended, cost = self._encoded(partition)
-            else:  # the partition waits, but timers and pages go on
-                data, appended, cost = await asyncio.to_thread(self._encoded, partition)
-            partition.named.append(frozenset(partition.processor.serve.segments()))
-            settled = await partition.outbox.settle()
-        try:
-            partition.ends.update(await settled)
-            cost += await asyncio.to_thread(self._store, partition, data, appended)
-        except BaseException as error:  # whatever it was, what was to be appended may be missing
-            partition.processor.serve.write_all_again()
-            partition.named.clear()
-            if isinstance(error, ClosedError):
-                return  # somebody else goes on from the snapshot before
-            if not isinstance(error, StoreUnavailableError | OSError):
-                raise
-            partition.failures += 1  # what was kept is kept; the next may fare better
-            partition.due = self.lease.clock() + max(self.pace.every, RETRY)
-            log.warning("snapshot.failed partition=%d reason=%s", number, error)
-            return
-        reach("snapshot.durable")
-        partition.cost, partition.due = cost, self.lease.clock() + self.pace.wait(cost, len(self.partitions))
-        partition.saved, partition.saved_at = positions, time.time()
-        partition.saved_bytes = len(data) + sum(len(more.data) for more in appended)
-        self.tally.seconds["snapshot"] += cost
-
-    @staticmethod
-    def _encoded(partition: Partition) -> tuple[bytes, list[Appended], float]:
-        """Return a snapshot, what its segments need, and the seconds of processor time that took."""
-        began = time.thread_time()
-        data, appended = partition.processor.checkpoint(
-            outputs=partition.ends, generation=partition.generation, topics=partition.topics
-        )
-        return data, appended, time.thread_time() - began
-
-    def _store(self, partition: Partition, data: bytes, appended: list[Appended]) -> float:
-        """Make durable what a snapshot names, then the snapshot; delete segments that no kept one names.
-
-        Returns the seconds of processor time it took.
-        """
-        began, number = time.thread_time(), partition.processor.partition
-        for segment, pieces in groupby(appended, lambda a: a.segment):
-            self.store.append(number, segment, b"".join(piece.data for piece in pieces))
-        self.store.save(number, data, partition.generation)
-        if len(partition.named) == partition.named.maxlen:  # else some of those kept are from before
-            needed = frozenset[str]().union(*partition.named)
-            for segment in self.store.segments(number):
-                if segment not in needed:
-                    self.store.drop(number, segment)
-        return time.thread_time() - began
 
     async def release(self) -> None:
         """Save and let go of all partitions: a rebalance is about to move them.
@@ -468,7 +282,7 @@ class Lane:
                 log.warning("snapshots.given.up error=%r: the next owner runs the inputs again", error)
         for partition in self.partitions.values():
             partition.outbox.close()  # whoever waits for it waits no longer, and lets go of the lock
-        async with self._saving, self._lock:
+        async with self._saver.busy, self._lock:
             for number in self.partitions:
                 self.store.unlock(number)
             self.partitions.clear()
@@ -572,106 +386,3 @@ class Lane:
 def identity(settings: Settings) -> str:
     """Return how this worker is called where people see it: its host, and where its web server listens."""
     return f"{socket.gethostname()}:{settings.web.port or os.getpid()}"
-
-
-def create_app(
-    settings: Settings, store: StateStore, keys: Keys, open_history: Callable[[], KafkaLog], pages: Pages
-) -> MeanderApp:
-    """Build the Faust app of a deployment."""
-    check_hooks()
-    kafka = settings.kafka
-    session = parse_duration(kafka.session_timeout, "kafka.session_timeout") / 1000
-    app = MeanderApp(
-        f"meander.{settings.definition.name}",
-        broker=";".join(f"lane://{broker.strip()}" for broker in kafka.brokers.split(",")),
-        broker_credentials=_credentials(kafka),
-        ConsumerScheduler=LaneScheduler,
-        agent_supervisor="mode.CrashingSupervisor",
-        store="memory://",
-        datadir=str(settings.folder / "faust"),
-        stream_buffer_maxsize=8,
-        broker_max_poll_records=10_000,
-        broker_session_timeout=session,
-        broker_heartbeat_interval=min(3.0, session / 4),
-        consumer_group_instance_id=kafka.instance_id,
-        broker_request_timeout=max(60.0, session),
-        broker_commit_interval=3600,
-        # an idle member, a standby, must not leave the group; one that hangs is ended by the watchdog
-        broker_max_poll_interval=timedelta(days=3650),
-        consumer_max_fetch_size=2 << 20,
-        consumer_auto_offset_reset="earliest",
-        producer_max_batch_size=768 << 10,
-        producer_max_request_size=MAX_OUTPUT,
-        producer_request_timeout=60.0,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        worker_redirect_stdouts=False,
-        web_enabled=bool(settings.web.port),
-        web_bind=settings.web.host,
-        web_port=settings.web.port or 6066,
-        web_host=settings.web.host,
-        web_tables_enabled=False,
-    )
-    app.pages = pages
-    app.idempotent = not kafka.embedded
-    lane = app.lane = Lane(settings, app, store, keys, open_history)
-    topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)
-    every = parse_duration(settings.snapshots.every, "snapshots.every") / 1000
-
-    @app.agent(topic, name="lane")
-    async def process(stream: Any) -> None:
-        async for event in stream.events():
-            await lane.handle(event.value, event.message.generation_id)
-
-    @app.timer(every)  # type: ignore[untyped-decorator]
-    async def save() -> None:
-        await lane.save()
-
-    @app.timer(TICK_EVERY)  # type: ignore[untyped-decorator]
-    async def tick() -> None:
-        await lane.tick()
-
-    @app.timer(STATUS_EVERY)  # type: ignore[untyped-decorator]
-    async def tell() -> None:
-        await lane.tell()
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def pulse() -> None:
-        watchdog = Watchdog(lane.signs, Suspicion(max(LEAST_PATIENCE, 3 * session)), lane.lease.clock)
-        watchdog.start()
-        try:
-            while True:
-                lane.pulse += 1
-                await asyncio.sleep(1.0)
-        finally:
-            watchdog.stop()
-
-    @app.on_rebalance_complete.connect(weak=False)
-    async def restore(*_: Any, **__: Any) -> None:
-        await lane.restore()
-
-    @app.on_partitions_revoked.connect(weak=False)
-    async def release(*_: Any, **__: Any) -> None:
-        await lane.release()
-
-    @app.on_before_shutdown.connect(weak=False)
-    async def last(*_: Any, **__: Any) -> None:
-        await lane.release()
-        leave_within(EXIT_PATIENCE)
-
-    return app
-
-
-def _credentials(kafka: Kafka) -> Any:
-    if kafka.security == "PLAINTEXT":
-        return None
-    context = None
-    if kafka.security.endswith("SSL"):
-        context = ssl.create_default_context(cafile=kafka.ca_file)
-        if kafka.certificate_file:
-            context.load_cert_chain(kafka.certificate_file, kafka.key_file)
-    if kafka.security == "SSL":
-        return faust.SSLCredentials(context)
-    return faust.SASLCredentials(
-        mechanism=kafka.mechanism, username=kafka.username, password=kafka.password, ssl_context=context
-    )

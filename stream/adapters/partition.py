@@ -1,0 +1,115 @@
+"""A partition as a worker holds it, and how it comes back: the newest sound snapshot, then the log."""
+
+import logging
+from collections import deque
+from functools import partial
+from typing import NamedTuple
+
+from learners.definition import Definition
+from learners.errors import SnapshotError
+from learners.snapshot import Keys
+from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.lane import Outbox
+from stream.messages import Output
+from stream.ports import StateStore
+from stream.processing.processor import Processor
+from stream.processing.recovery import Tail, catch_up, check_identities, identities
+from stream.processing.tally import Tally
+
+log = logging.getLogger("meander.worker")
+
+
+class Partition:
+    """One partition's processor, and where its outputs go."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        ends: dict[str, int],
+        outbox: Outbox,
+        generation: int,
+        topics: dict[str, str],
+        keep: int,
+    ) -> None:
+        self.processor, self.outbox = processor, outbox
+        self.named: deque[frozenset[str]] = deque(maxlen=keep)  # segments of the snapshots kept in the store
+        self.generation = generation  # of its snapshots
+        self.topics = topics  # what tells them from others of the same names
+        self.ends = ends  # next offset of each output topic, as far as acknowledged
+        self.saved: dict[str, int] = {}  # positions in the last snapshot
+        self.saved_at: float | None = None  # seconds since 1970
+        self.saved_bytes, self.failures = 0, 0
+        self.due = 0.0  # when the next one may be taken
+        self.cost = 0.0  # seconds of processor time that the last one took
+        self.tally = Tally(processor)
+        self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
+
+
+class Restored(NamedTuple):
+    """What a partition goes on from.
+
+    Attributes
+    ----------
+    processor
+        At the end of what the log had.
+    ends
+        Next offsets of the output topics.
+    unsent
+        Outputs that the log lacks.
+    saved
+        Generation of the newest snapshot; -1: there was none.
+    topics
+        What tells the topics from others of the same names.
+    """
+
+    processor: Processor
+    ends: dict[str, int]
+    unsent: list[Output]
+    saved: int
+    topics: dict[str, str]
+
+
+def recover(
+    definition: Definition, number: int, store: StateStore, keys: Keys, history: KafkaLog
+) -> Restored:
+    """Load the newest snapshot that is sound, and run again what the log has since, in journal order.
+
+    Snapshots that are not sound are set aside with their reason.
+
+    Raises
+    ------
+    SnapshotError
+        One of its kinds: sound, but not for this definition, these libraries or these keys.
+    LostStateError
+        When the log has lost what follows the snapshot.
+    """
+    processor = Processor(definition, number, keys=keys)
+    starts: dict[str, int] = {}
+    known: dict[str, str] = {}
+    kept = store.load(number)
+    for stored in kept:
+        try:
+            read = partial(store.read, number)
+            facts = processor.restore(stored.data, stored.generation, read)
+            starts, known = facts["outputs"], facts.get("topics", {})
+            break
+        except SnapshotError as error:
+            if type(error) is not SnapshotError:
+                raise  # sound, but not for this definition or these libraries: a person decides
+            log.warning("snapshot.refused partition=%d reason=%s", number, error)
+            store.set_aside(number, stored.name, str(error))
+            processor = Processor(definition, number, keys=keys)
+    processor.serve.keep_clear_of(store.segments(number))
+    check_identities(history, number, known)
+    tail = Tail(history, number, starts)
+    before = dict(processor.next)
+
+    def progress(count: int) -> None:
+        if count % 50_000 == 0:
+            log.info("catching.up partition=%d records=%d", number, count)
+
+    unsent = list(catch_up(processor, history, tail, progress))
+    again = sum(processor.next.values()) - sum(before.values())
+    log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
+    saved = max((stored.generation for stored in kept), default=-1)
+    return Restored(processor, tail.ends, unsent, saved, identities(history))

@@ -1,0 +1,132 @@
+"""Takes snapshots: outputs acknowledged, then the snapshot durable, then offsets committed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from itertools import groupby
+from typing import Any
+
+from learners.errors import StoreUnavailableError
+from stream.adapters.failpoints import reach
+from stream.adapters.lane import ClosedError
+from stream.adapters.pace import Pace
+from stream.adapters.partition import Partition
+from stream.ports import StateStore
+from stream.processing.segments import Appended
+
+log = logging.getLogger("meander.worker")
+
+STALL = 0.03  # seconds of encoding that the event loop may stand still for
+RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
+
+
+class Saver:
+    """Keeps the state of the partitions held.
+
+    Parameters
+    ----------
+    partitions
+        Those held now; the caller changes them while it has ``busy`` and ``processing``.
+    store
+        Where snapshots go.
+    pace
+        How often they are taken.
+    processing
+        Held by whoever changes a processor.
+    clock
+        Seconds.
+    commit
+        Tells Kafka where the partitions' snapshots stand.
+    spent
+        Called with the seconds of processor time that each snapshot took.
+    """
+
+    def __init__(
+        self,
+        partitions: Mapping[int, Partition],
+        store: StateStore,
+        pace: Pace,
+        processing: asyncio.Lock,
+        clock: Callable[[], float],
+        commit: Callable[[], Coroutine[Any, Any, None]],
+        spent: Callable[[float], None],
+    ) -> None:
+        self._partitions, self._store, self._pace = partitions, store, pace
+        self._lock, self._clock, self._commit, self._spent = processing, clock, commit, spent
+        self.busy = asyncio.Lock()  # while snapshots are taken
+        self._committing: asyncio.Task[None] | None = None
+
+    async def save(self, *, last: bool = False) -> None:
+        """Take a snapshot of every partition that moved and whose time has come.
+
+        Outputs acknowledged, then the snapshot durable, then offsets committed. A store that cannot be
+        written to is no reason to stop: outputs and log hold everything, a restart takes longer meanwhile.
+
+        Parameters
+        ----------
+        last
+            Whatever the time: somebody else takes over.
+        """
+        async with self.busy:
+            now = self._clock()
+            moved = [p for p in self._partitions.values() if p.processor.next != p.saved]
+            due = [p for p in moved if last or now >= p.due]
+            await asyncio.gather(*(self._save(p.processor.partition, p) for p in due))
+        if due and (self._committing is None or self._committing.done()):
+            # not waited for: during a rebalance it would wait for the rebalance, which waits for us
+            self._committing = asyncio.create_task(self._commit())
+
+    async def _save(self, number: int, partition: Partition) -> None:
+        async with self._lock:
+            positions = dict(partition.processor.next)
+            if partition.cost < STALL:
+                data, appended, cost = self._encoded(partition)
+            else:  # the partition waits, but timers and pages go on
+                data, appended, cost = await asyncio.to_thread(self._encoded, partition)
+            partition.named.append(frozenset(partition.processor.serve.segments()))
+            settled = await partition.outbox.settle()
+        try:
+            partition.ends.update(await settled)
+            cost += await asyncio.to_thread(self._write, partition, data, appended)
+        except BaseException as error:  # whatever it was, what was to be appended may be missing
+            partition.processor.serve.write_all_again()
+            partition.named.clear()
+            if isinstance(error, ClosedError):
+                return  # somebody else goes on from the snapshot before
+            if not isinstance(error, StoreUnavailableError | OSError):
+                raise
+            partition.failures += 1  # what was kept is kept; the next may fare better
+            partition.due = self._clock() + max(self._pace.every, RETRY)
+            log.warning("snapshot.failed partition=%d reason=%s", number, error)
+            return
+        reach("snapshot.durable")
+        partition.cost, partition.due = cost, self._clock() + self._pace.wait(cost, len(self._partitions))
+        partition.saved, partition.saved_at = positions, time.time()
+        partition.saved_bytes = len(data) + sum(len(more.data) for more in appended)
+        self._spent(cost)
+
+    @staticmethod
+    def _encoded(partition: Partition) -> tuple[bytes, list[Appended], float]:
+        """Return a snapshot, what its segments need, and the seconds of processor time that took."""
+        began = time.thread_time()
+        data, appended = partition.processor.checkpoint(
+            outputs=partition.ends, generation=partition.generation, topics=partition.topics
+        )
+        return data, appended, time.thread_time() - began
+
+    def _write(self, partition: Partition, data: bytes, appended: list[Appended]) -> float:
+        """Make durable what a snapshot names, then the snapshot; delete segments that no kept one names.
+
+        Returns the seconds of processor time it took.
+        """
+        began, number = time.thread_time(), partition.processor.partition
+        for segment, pieces in groupby(appended, lambda a: a.segment):
+            self._store.append(number, segment, b"".join(piece.data for piece in pieces))
+        self._store.save(number, data, partition.generation)
+        if len(partition.named) == partition.named.maxlen:  # else some of those kept are from before
+            needed = frozenset[str]().union(*partition.named)
+            for segment in self._store.segments(number):
+                if segment not in needed:
+                    self._store.drop(number, segment)
+        return time.thread_time() - began
