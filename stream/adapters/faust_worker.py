@@ -283,7 +283,9 @@ class Lane:
         for partition in self.partitions.values():
             partition.outbox.close()  # whoever waits for it waits no longer, and lets go of the lock
         async with self._saver.busy, self._lock:
-            for number in self.partitions:
+            self.ready = False  # a restore that was still at work has ended meanwhile
+            for number, partition in self.partitions.items():
+                partition.outbox.close()
                 self.store.unlock(number)
             self.partitions.clear()
 

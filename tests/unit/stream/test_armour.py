@@ -1,13 +1,24 @@
 """Lease, outbox, watchdog: who may still act, what is sent, and who is ended."""
 
 import asyncio
-from typing import Any
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
 
 import pytest
+from faust.types import TP
 
+from learners.snapshot import Keys
+from producers.scenarios import Scenario
+from stream import toml
 from stream.adapters import failpoints
+from stream.adapters.faust_worker import Lane
+from stream.adapters.file_store import FileStore
 from stream.adapters.lane import ClosedError, Lease, Outbox
 from stream.adapters.watchdog import Signs, Suspicion
+from stream.settings import load_settings
+from tests.support import MemoryLog
 
 FINE = Signs(1, True, 0, False, {"f.events[0]": 1}, ())
 
@@ -173,3 +184,67 @@ def test_failpoints_do_nothing_unless_chosen() -> None:
     """Every name may be passed by."""
     for name in failpoints.NAMES:
         failpoints.reach(name)
+
+
+class Consumer:
+    """Stands where the consumer stands: all topics are there, and some partitions are assigned."""
+
+    def __init__(self, assigned: set[TP]) -> None:
+        self._assigned, self._thread = assigned, self
+
+    def assignment(self) -> set[TP]:
+        """Return what is assigned."""
+        return self._assigned
+
+    def _ensure_consumer(self) -> Self:
+        return self
+
+    def partitions_for_topic(self, _: str) -> set[int]:
+        """Return the partitions of any topic."""
+        return {0}
+
+
+class SlowLog(MemoryLog):
+    """Empty topics that answer once they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return first and next offset, late."""
+        self.asked.set()
+        assert self.answer.wait(30)
+        return super().bounds(topic, partition)
+
+
+def test_what_is_revoked_while_it_is_restored_is_let_go(tmp_path: Path) -> None:
+    """A rebalance right after another: no outbox goes on, the store is free, the worker is not ready."""
+    file = tmp_path / "deployment.toml"
+    file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
+    settings, history, store = load_settings(file, {}), SlowLog(), FileStore(tmp_path / "snapshots")
+
+    async def story() -> None:
+        app = SimpleNamespace(
+            consumer=Consumer({TP(settings.topic("events"), 0)}), producer=Broker(), consumer_generation_id=1
+        )
+        keys = Keys("known to everybody: for tests only")
+        lane = Lane(settings, app, store, keys, lambda: history)  # type: ignore[arg-type, return-value]
+        restoring = asyncio.create_task(lane.restore())
+        await asyncio.to_thread(history.asked.wait, 30)
+        releasing = asyncio.create_task(lane.release())
+        await asyncio.sleep(0)
+        history.answer.set()
+        await asyncio.gather(restoring, releasing)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not lane.ready
+        FileStore(tmp_path / "snapshots").lock(0)
+
+    asyncio.run(story())
