@@ -9,10 +9,10 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from learners.errors import DefinitionError
 from learners.policies import Policy, problem
@@ -87,6 +87,8 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         What is answered when neither a model nor a rule can. Default: the first class, or 0.
     min, max
         Regression: the range a label may have, both ends included.
+    coverage
+        Regression: the share of labels that the interval of a prediction is to hold.
     ttl
         How long a prediction waits for its label, in event time (``"90s"``, ``"36h"``, ``"30d"``).
     expire_as
@@ -120,6 +122,7 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default: ClassName | float | None = None
     min: float | None = None
     max: float | None = None
+    coverage: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.9
     ttl: str = "30d"
     expire_as: ClassName | float | None = None
     after_ttl: Literal["ignore", "learn", "correct"] = "ignore"

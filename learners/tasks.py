@@ -59,6 +59,9 @@ class Task(Protocol):
     def told(self, answer: Any) -> Any:
         """Return an answer in a form that explains itself: classes by name of their labels."""
 
+    def level(self, answer: Any) -> float:
+        """Return in [0, 1] what tells answers that may be worth more or less from each other."""
+
     def state(self) -> tuple[Any, ...]:
         """Return what `observe` has noted."""
 
@@ -129,6 +132,10 @@ class Binary:
 
     def told(self, answer: float | None) -> float | None:
         """Return the number, which explains itself."""
+        return answer
+
+    def level(self, answer: float) -> float:
+        """Return the probability."""
         return answer
 
     def state(self) -> tuple[Any, ...]:
@@ -257,6 +264,10 @@ class Multiclass:
         """Return class -> probability."""
         return None if answer is None else dict(zip(self.classes, answer, strict=False))
 
+    def level(self, answer: tuple[float, ...]) -> float:
+        """Return the largest probability."""
+        return max(answer)
+
     def state(self) -> tuple[Any, ...]:
         """See `Task.state`."""
         return tuple(self.classes), self._n, tuple(self._shares)
@@ -338,6 +349,11 @@ class Regression:
     def told(self, answer: float | None) -> float | None:
         """Return the number, which explains itself."""
         return answer
+
+    def level(self, answer: float) -> float:
+        """Return where in the range of the labels seen it stands."""
+        width = self._high - self._low
+        return min(max((answer - self._low) / width, 0.0), 1.0) if width > 0.0 else 0.0
 
     def state(self) -> tuple[Any, ...]:
         """See `Task.state`."""

@@ -231,6 +231,8 @@ class Board:
         return Figures(
             error_served=_mean(s.standing.served_recent for s in shown),
             error_rules=_mean(_best_rule(s) for s in shown),
+            error_expected=_mean(s.standing.foreseen.loss for s in shown),
+            error_deviation=_mean(s.standing.foreseen.deviation for s in shown),
             events_per_second=sum(self._rate(number, "events") for number in numbers),
             labels_per_second=sum(self._rate(number, "labels") for number in numbers),
             latency_median=_quantile(latency, LATENCY_EDGES, 0.5),

@@ -29,6 +29,26 @@ PLAIN: tuple[tuple[str, str, Callable[[Standing], float]], ...] = (
     ("watermark_timestamp_seconds", "Latest event time.", lambda s: (s.watermark or 0) / 1000),
     ("revision", "How often the roster has changed.", lambda s: s.revision),
 )
+LATE: tuple[tuple[str, str, Callable[[Standing], float | None]], ...] = (
+    (
+        "estimated_error_ratio",
+        "Expected loss of the last answers, labels or not; blind to concept drift.",
+        lambda s: s.foreseen.loss,
+    ),
+    (
+        "estimated_absolute_error",
+        "The same as absolute error, where answers are numbers.",
+        lambda s: s.foreseen.absolute,
+    ),
+    (
+        "estimate_deviation_ratio",
+        "Expected loss less what became true, over some 500 labels.",
+        lambda s: s.foreseen.deviation,
+    ),
+    ("label_coverage_ratio", "Labelled among events that no longer wait.", lambda s: s.labels.coverage),
+    ("oldest_pending_seconds", "Event time the oldest prediction has waited.", lambda s: s.labels.oldest),
+    ("pending_nearly_full", "1 when over four fifths of what may wait do.", lambda s: s.labels.nearly_full),
+)
 
 
 class WorkerCollector(Collector):
@@ -225,6 +245,22 @@ class WorkerCollector(Collector):
             (((n, slot), count) for n, t in tallies for slot, count in t.nonfinite.items()),
         )
 
+    def _late(self, standings: list[Standing]) -> Iterator[Metric]:
+        """Yield what is known while labels are late; no series where nothing is."""
+        for name, text, value in LATE:
+            known = (((s.partition,), found) for s in standings if (found := value(s)) is not None)
+            yield self._gauge(name, text, (P,), known)
+        yield self._gauge(
+            "labelled_by_age_ratio",
+            "Share of the events of an age that have their label; age is the upper end, in seconds.",
+            (P, "age"),
+            (
+                ((s.partition, "+Inf" if a.seconds is None else f"{a.seconds:g}"), a.labelled / a.answered)
+                for s in standings
+                for a in s.labels.by_age
+            ),
+        )
+
     def _state(self, partitions: list[PartitionFacts]) -> Iterator[Metric]:
         standings = [p.standing for p in partitions]
         yield self._gauge(
@@ -262,6 +298,7 @@ class WorkerCollector(Collector):
             ("model",),
             (((slot,), size) for slot, size in sizes.items()),
         )
+        yield from self._late(standings)
         for name, text, value in PLAIN:
             yield self._gauge(name, text, (P,), [((s.partition,), value(s)) for s in standings])
         yield self._gauge(

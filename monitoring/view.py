@@ -12,6 +12,9 @@ class Figures(Struct, kw_only=True):
     ----------
     error_served, error_rules
         Loss of late, in [0, 1]: of what was answered, and of the best rule.
+    error_expected, error_deviation
+        What the last answers are expected to lose, labels or not (blind to concept drift); and what was
+        expected less what became true.
     events_per_second, labels_per_second
         Over the last seconds.
     latency_median, latency_99
@@ -30,6 +33,8 @@ class Figures(Struct, kw_only=True):
 
     error_served: float | None
     error_rules: float | None
+    error_expected: float | None
+    error_deviation: float | None
     events_per_second: float
     labels_per_second: float
     latency_median: float | None

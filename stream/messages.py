@@ -188,7 +188,8 @@ class Prediction(Struct, kw_only=True, omit_defaults=True, gc=False):
     probabilities
         Classification: by class name. Absent when the answer has none.
     interval
-        Regression: lower and upper end. Not given yet.
+        Regression: lower and upper end of what holds the label as often as ``label.coverage`` says, as far as
+        whoever answered errs as it did of late. Absent while too few labels tell that.
     served_by
         ``champion:<slot>``, ``rule:<name>`` or ``default``.
     model_version

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from stream.processing.standing import NEARLY_FULL
 from stream.settings import load_settings
 
 NOBODY, MIXED = 1, 4  # exit statuses of a single look
@@ -107,8 +108,14 @@ def _table(view: Any) -> Any:
         f" {f.events_per_second:.0f} events/s, {f.labels_per_second:.0f} labels/s; {f.lag_records} wait;"
         f" {f.pending} without a label; {f.dead_letters} dead letters; {f.unaccounted} unaccounted"
     )
+    late = (
+        f"error expected of the last answers {_percent(f.error_expected)}"
+        f" (it was off by {_percent(f.error_deviation)}; concept drift is invisible to it before labels come)"
+        + (f"; the waiting room is {_percent(f.pending_share)} full" if f.pending_share > NEARLY_FULL else "")
+    )
     return Group(
-        Text(f"{view.deployment}: {view.sentence}", style="bold"), Text(view.why), Text(numbers), Text(),
+        Text(f"{view.deployment}: {view.sentence}", style="bold"), Text(view.why), Text(numbers), Text(late),
+        Text(),
         partitions, Text(), members, *question, Text(), *last,
     )  # fmt: skip
 

@@ -1,21 +1,25 @@
 """The second half: an `Example` with its label becomes scores, learning, signals, decisions, transitions."""
 
 from collections.abc import Sequence
-from typing import Any
+from math import inf
+from typing import Any, cast
 
-from msgspec import UNSET, structs
+import msgspec
+from msgspec import UNSET, Struct, structs
 
 from learners import pickling
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
 from learners.errors import IncompatibleSnapshotError, MeanderError
+from learners.foresight import Foresight, State
 from learners.last_good import LastGood
 from learners.lineage import Kind, Transition
 from learners.policy import IDLE, RULES_LEAD, TAKE_OVER, WORTHLESS, Decision, Evidence, decide
+from learners.residuals import Residuals
 from learners.roster import Asked, Cause, Member, Mode, Roster
 from learners.scores import Score
-from learners.tasks import make_task
+from learners.tasks import Regression, make_task
 from stream.messages import Command, Example
 from stream.processing.conduct import Conduct
 
@@ -48,6 +52,10 @@ class Learn:
         self.good = LastGood(definition)
         self._numbers = definition.task == "regression"
         self.served = Score()  # of the answers that really went out; those of the default are not scored
+        self.foresight = Foresight(self.task)
+        label = definition.label
+        low, high = (-inf if label.min is None else label.min), (inf if label.max is None else label.max)
+        self.residuals = Residuals(label.coverage, low, high) if self._numbers else None
         self.conduct = Conduct(definition, self.roster, self.evidence, self.served)
         self.heeds_events = self._policies = bool(definition.policy)
         self.commands: dict[str, None] = {}
@@ -96,9 +104,12 @@ class Learn:
         roster, evidence, label = self.roster, self.evidence, example.label
         answers = self._aligned(example)
         losses, signals = self._score(example, answers, label)
+        worth = 0.0
         if example.served >= 0:  # in place: a call more would cost as much as all metrics together
             loss = losses[example.served] if example.panel == roster.panel else None
-            self.served.add(self.task.loss(example.answer, label) if loss is None else loss)
+            worth = self.task.loss(example.answer, label) if loss is None else loss
+            self.served.add(worth)
+        self._foresee(example, label, worth)
         self._watch_served(example, losses, signals)
         self._compare(losses, lag)
         self.task.observe(label)
@@ -177,6 +188,8 @@ class Learn:
             member = roster.by_number.get(number)
             if member is not None and answer is not None:
                 scored.append((member.score, answer))
+        if before is UNSET:
+            self._foresee(example, label, loss_of(example.answer, label) if example.served >= 0 else 0.0)
         for score, answer in scored:
             loss = loss_of(answer, label)
             if before is UNSET:
@@ -315,6 +328,17 @@ class Learn:
                     signals.append(signal)
         return losses, signals
 
+    def _foresee(self, example: Example, label: Any, loss: float) -> None:
+        """Note what an answer was worth: such ones are expected to be worth the same."""
+        served = example.served
+        number = example.panel[served] if served >= 0 else None
+        if self.residuals is None:
+            self.foresight.labelled(example.ordinal, number, example.answer, loss, 0.0)
+            return
+        size = abs(example.answer - label) if served >= 0 else 0.0
+        self.foresight.labelled(example.ordinal, number, example.answer, loss, size)
+        self.residuals.add(example.panel, example.answers, label, cast(Regression, self.task).sane)
+
     def _watch_served(self, example: Example, losses: list[float | None], signals: list[Signal]) -> None:
         """Feed the monitor what was served, if it is still that kind of answer that is served now."""
         if example.served < 0:
@@ -412,7 +436,9 @@ class Learn:
             "conduct": self.conduct.state(),
             "commands": list(self.commands),
         }
-        return {"learn": pickling.dumps(rest), **sections}
+        residuals = {} if self.residuals is None else self.residuals.state()
+        late = _encode(_Late(self.foresight.state(), residuals))
+        return {"learn": pickling.dumps(rest), "late": late, **sections}
 
     def _made_with(self) -> dict[str, Any]:
         """Return the parts of the definition that members and detector were made with, by key."""
@@ -476,3 +502,17 @@ class Learn:
         self.conduct.evidence, self.conduct.served = self.evidence, self.served
         self.conduct.resume(rest["conduct"])
         self.commands = dict.fromkeys(rest["commands"])
+        if "late" in sections:  # snapshots from before quality was foreseen have none
+            late = _decode(sections["late"])
+            self.foresight.resume(late.foresight)
+            if self.residuals is not None:
+                self.residuals.resume(late.residuals)
+
+
+class _Late(Struct):
+    foresight: State
+    residuals: dict[int, list[float]]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Late).decode

@@ -36,7 +36,17 @@ from stream.processing.learn import Learn
 from stream.processing.segments import Appended, Read
 from stream.processing.serve import MOST_AT_A_TICK, MOST_AT_ONCE, NEVER, Joined, Serve, Todo
 from stream.processing.settled import Fate
-from stream.processing.standing import CHANGES, RECENT, Standing, members_of, resume_conditions
+from stream.processing.standing import (
+    AGES,
+    CHANGES,
+    NEARLY_FULL,
+    RECENT,
+    LabelStanding,
+    Standing,
+    foreseen,
+    members_of,
+    resume_conditions,
+)
 
 THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
@@ -94,7 +104,7 @@ class Processor:
         self.codec = Codec(contract)
         self.repair = Repair(definition.features)
         self.learn = Learn(definition, contract, prefix)
-        self.serve = Serve(definition, contract, self.learn.task, self.books, partition)
+        self.serve = Serve(definition, contract, self.learn.task, self.books, partition, self.learn.residuals)
         self.watcher = Watcher(definition)
         self.next: dict[str, int] = {EVENTS: 0, LABELS: 0, CONTROL: 0}
         self._observer = observer
@@ -184,6 +194,9 @@ class Processor:
         if not decoded.broken:
             self._repair(decoded)
         prediction, example, asked = serve.answer(record, decoded, learn.roster)
+        if not decoded.broken:
+            number = asked.panel[asked.served] if asked.served >= 0 else None
+            learn.foresight.answered(example.ordinal, example.timestamp, number, asked.answer)
         source = f"events:{record.partition}:{record.offset}"
         inputs = self._inputs.get(EVENTS) or self._inputs_of(EVENTS)
         outputs.append(Output("predictions", prediction, record.key, record.timestamp, source, inputs))
@@ -545,6 +558,20 @@ class Processor:
         self._recent = deque(msgspec.convert(header.facts["recent"], list[Transition]), maxlen=RECENT)
         return header.facts
 
+    def _labels(self) -> LabelStanding:
+        serve, books = self.serve, self.books
+        oldest = serve.pending.oldest()
+        over = serve.scored + books.expired - books.assumed + books.unavailable
+        waiting, limit = len(serve.pending), self.definition.label.pending_limit
+        return LabelStanding(
+            answered=serve.predicted,
+            labelled=serve.scored,
+            coverage=serve.scored / over if over else None,
+            oldest=None if oldest is None else max(0, serve.watermark - oldest) / 1000,
+            nearly_full=waiting > NEARLY_FULL * limit,
+            by_age=self.learn.foresight.shares(serve.watermark, AGES),
+        )
+
     def standing(self) -> Standing:
         """Return how this partition stands: a picture of now, for people and metrics."""
         learn, serve, books = self.learn, self.serve, self.books
@@ -562,6 +589,8 @@ class Processor:
             served_recent=served.recent if served.scored else None,
             served_total=served.total,
             served_scored=served.scored,
+            foreseen=foreseen(learn.foresight, learn.residuals is not None, len(serve.pending)),
+            labels=self._labels(),
             members=members_of(learn, self._sizes),
             resume=resume_conditions(roster, learn.evidence),
             transitions=list(self._recent),

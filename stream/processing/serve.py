@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct
 from learners.contract import Contract, LabelError
 from learners.definition import Definition, parse_duration
 from learners.errors import SnapshotError
+from learners.residuals import Residuals
 from learners.roster import Asked, Mode, Roster
 from learners.tasks import Task
 from stream.codec import Decoded, RefusalError
@@ -71,6 +72,8 @@ class Serve:
         Where outcomes are counted.
     partition
         The partition number.
+    residuals
+        Where answers are numbers: what the members' last ones missed by.
 
     Attributes
     ----------
@@ -95,9 +98,16 @@ class Serve:
     """
 
     def __init__(
-        self, definition: Definition, contract: Contract, task: Task, books: Books, partition: int = 0
+        self,
+        definition: Definition,
+        contract: Contract,
+        task: Task,
+        books: Books,
+        partition: int = 0,
+        residuals: Residuals | None = None,
     ) -> None:
         self._contract, self._task, self.books = contract, task, books
+        self._residuals = residuals
         label = self._label = definition.label
         self._ttl = parse_duration(label.ttl, "label.ttl")
         self._idle = parse_duration(label.idle, "label.idle")
@@ -161,11 +171,15 @@ class Serve:
             value, probabilities = self._task.render(asked.answer)
         else:
             value, probabilities = self._default, None
+        interval = None
+        if self._residuals is not None and served >= 0 and not broken:
+            interval = self._residuals.interval(asked.panel[served], value)
         prediction = Prediction(
             id=event.id,
             timestamp=timestamp,
             prediction=value,
             probabilities=probabilities,
+            interval=interval,
             served_by=roster.served_by[served],
             model_version=roster.name(roster.members[served]) if 0 <= served < roster.first_rule else None,
             flags=flags,

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from learners.bets import Proof
 from learners.definition import Definition
+from learners.foresight import Foresight, Share
 from learners.lineage import Kind, Transition
 from learners.policy import GIVE_BACK, MODELS_LEAD, Evidence
 from learners.roster import Cause, Member, Mode, Roster
@@ -14,6 +15,9 @@ from stream.processing.books import Books
 from stream.processing.learn import Learn
 
 RECENT = 40  # transitions kept at hand
+NEARLY_FULL = 0.8  # of what may wait
+AGES = (60_000, 900_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000)  # 1, 15 min, 1, 6 h, 1, 7 d
+BLIND = "Concept drift is invisible to it: it knows the answers, and what such answers were worth."
 CHANGES = frozenset(Kind) - {
     Kind.SIGNAL, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED,
     Kind.ADVISED, Kind.APPLIED, Kind.KEPT, Kind.UNDONE,
@@ -92,6 +96,58 @@ class MemberStanding(Struct, kw_only=True):
     conditions: tuple[Condition, ...] = ()
 
 
+class Foreseen(Struct, kw_only=True):
+    """How good answers are expected to be, before their labels are there.
+
+    Attributes
+    ----------
+    loss
+        What the last answers are expected to lose, in [0, 1]; None while too few labels have come.
+    absolute
+        Regression: the same as absolute error, in the label's unit.
+    answers
+        Over how many of the last answers.
+    immature
+        Events whose label has not come: what loss says of them is expected, not known.
+    deviation
+        What was expected, less what became true, over some 500 labels; None while nothing could be judged.
+    blind
+        What it cannot know.
+    """
+
+    loss: float | None
+    absolute: float | None
+    answers: int
+    immature: int
+    deviation: float | None
+    blind: str = BLIND
+
+
+class LabelStanding(Struct, kw_only=True):
+    """How labels come.
+
+    Attributes
+    ----------
+    answered, labelled
+        Events answered, and labels scored: any score rests on no more than these.
+    coverage
+        Share that was labelled of the events that no longer wait.
+    oldest
+        Seconds of event time that the oldest prediction has waited.
+    nearly_full
+        More than four fifths of what may wait do.
+    by_age
+        Of the last million events: how many of each age have their label.
+    """
+
+    answered: int
+    labelled: int
+    coverage: float | None
+    oldest: float | None
+    nearly_full: bool
+    by_age: tuple[Share, ...]
+
+
 class Standing(Struct, kw_only=True):
     """One partition.
 
@@ -107,6 +163,10 @@ class Standing(Struct, kw_only=True):
         Version names.
     served_recent, served_total, served_scored
         Loss of what was really answered: of late, summed, and the labels behind it.
+    foreseen
+        What answers are expected to lose whose labels are not there yet.
+    labels
+        How labels come.
     members
         The champion first, then challengers, the previous champion, rules.
     resume
@@ -135,6 +195,8 @@ class Standing(Struct, kw_only=True):
     served_recent: float | None
     served_total: float
     served_scored: int
+    foreseen: Foreseen
+    labels: LabelStanding
     members: list[MemberStanding]
     resume: tuple[Condition, ...]
     transitions: list[Transition]
@@ -178,6 +240,25 @@ class Status(Struct, kw_only=True):
     snapshot_at: float | None
     snapshot_failures: int
     schema: int = 1
+
+
+def foreseen(foresight: Foresight, numbers: bool, immature: int) -> Foreseen:
+    """Say what the last answers are expected to lose.
+
+    Parameters
+    ----------
+    numbers
+        Whether answers are numbers.
+    immature
+        Events that wait for their label.
+    """
+    return Foreseen(
+        loss=foresight.expected(),
+        absolute=foresight.expected(sizes=True) if numbers else None,
+        answers=foresight.answers,
+        immature=immature,
+        deviation=foresight.deviation,
+    )
 
 
 def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:

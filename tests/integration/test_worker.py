@@ -138,8 +138,9 @@ def test_nothing_is_lost_or_doubled_when_workers_are_killed(deploy, partitions, 
     current = next(children)
     current.start()
     sending = threading.Thread(target=send, args=(settings, dated(events), delay, 150.0), daemon=True)
-    sending.start()
     try:
+        wait_until(lambda: bool(held(current)), current)  # else all is there before the first one answers
+        sending.start()
         for share in (0.1, 0.4, 0.7):
             wait_for_predictions(settings, int(events.length * share), current)
             current.kill()

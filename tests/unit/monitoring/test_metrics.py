@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 from prometheus_client import generate_latest
 
-from monitoring.metrics import registry_of
+from monitoring.metrics import LATE, registry_of
 from monitoring.probes import add_probes
 from stream.messages import Record
 from stream.processing.books import Books
@@ -71,9 +71,11 @@ def test_every_series_is_there_at_0_from_the_start() -> None:
     again = bench()
     inputs = Inputs()
     again.take(event(inputs, i, "yes" if i % 2 else "no") for i in range(30))
-    assert {k for k in set(samples(again.facts())) - before if "evidence" not in k[0]} <= {
-        ("meander_model_bytes", (("model", "lr"),))
-    }
+    unknown = {f"meander_{name}" for name, _, _ in LATE} | {
+        "meander_labelled_by_age_ratio"
+    }  # not 0: not known
+    found = {k for k in set(samples(again.facts())) - before if "evidence" not in k[0]}
+    assert {k for k in found if k[0] not in unknown} <= {("meander_model_bytes", (("model", "lr"),))}
 
 
 def test_counts_equal_the_books() -> None:
@@ -218,3 +220,20 @@ def test_the_probes_answer_over_http() -> None:
         await runner.cleanup()
 
     asyncio.run(look())
+
+
+def test_what_is_known_while_labels_are_late() -> None:
+    """An estimate once labels came, how many have theirs, a warning before the oldest are given up."""
+    made, inputs = bench(label={"classes": ["no", "yes"], "pending_limit": 10}), Inputs()
+    facts = made.facts()
+    names = {name for name, _ in samples(facts)}
+    assert "meander_estimated_error_ratio" not in names  # 0 would be a lie
+    assert value(facts, "pending_nearly_full", partition="0") == 0
+    made.take(event(inputs, i, "yes" if i % 2 else "no") for i in range(60))
+    made.take(event(inputs, i) for i in range(60, 69))
+    facts = made.facts()
+    assert 0 < value(facts, "estimated_error_ratio", partition="0") < 1
+    assert value(facts, "pending_nearly_full", partition="0") == 1
+    assert value(facts, "label_coverage_ratio", partition="0") == 1
+    assert value(facts, "labelled_by_age_ratio", partition="0", age="900") == 60 / 69
+    assert value(facts, "oldest_pending_seconds", partition="0") >= 0

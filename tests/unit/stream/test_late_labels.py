@@ -217,3 +217,36 @@ def test_a_checkpoint_without_its_store_is_refused() -> None:
 def test_tiny_is_still_tiny() -> None:
     """The definition that property tests use has short memories, so that they meet every policy."""
     assert TINY["label"]["keep_limit"] < TINY["label"]["remember_ids"] < 10
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_no_label_influences_an_answer_given_before_it(task: str) -> None:
+    """One label is left out, moved later, or another: every answer before its place is the same."""
+    label: dict[str, Any] = {"ttl": "1h"} if task == "regression" else LABEL
+    models = {"lr": {"recipe": "linear_regression" if task == "regression" else "logistic_regression"}}
+    truths: list[Any] = [
+        float(n % 7) if task == "regression" else ["no", "yes"][n % 3 == 0] for n in range(200)
+    ]
+
+    def answers(place: int | None, truth: Any) -> list[tuple[int, Any]]:
+        """Return all answers, with their places; label 60 comes at this place, or never."""
+        inputs, processor = (
+            Inputs(),
+            Processor(definition(task=task, label=label, models=models, warm_up=0, rules={})),
+        )
+        found = []
+        for n in range(200):
+            due = [(n - 20, truths[n - 20])] if n >= 20 and n - 20 != 60 else []
+            due += [(60, truth)] if n == place else []
+            for late, value in due:
+                message = {"id": f"e{late}", "label": value, "timestamp": n * 1000}
+                run(processor, [inputs.add("labels", message, n * 1000)])
+            event = {"id": f"e{n}", "timestamp": n * 1000, "features": {"x": n % 5 - 2.0, "y": n % 3}}
+            found += [(n, p) for p in predictions(run(processor, [inputs.add("events", event, n * 1000)]))]
+        return found
+
+    first = answers(80, truths[60])
+    other: Any = 100.0 if task == "regression" else {"no": "yes", "yes": "no"}[truths[60]]
+    for changed in (answers(None, truths[60]), answers(120, truths[60]), answers(80, other)):
+        assert changed[:80] == first[:80]
+        assert changed[80:] != first[80:]
