@@ -6,13 +6,15 @@ bets (`learners.bets`).
 Classification is a logarithmic pool, ``P(c) ~ prod_i q_i(c) ** w_i`` with ``q = .95 p + .05 / C``, whose
 weights follow the gradient of the log loss and never go below 0: a negative weight pays on average and is
 ruinous where labels are late. Regression is a fixed-share mixture: a weight falls with the member's error,
-measured in units of the best member's, and never below a small share.
+measured in units of the best member's, and never below a small share. How large a share depends on how often
+the best member changes, which nobody knows: two mixtures, a restless and a steady one, are mixed in turn.
 
 References
 ----------
 C. Genest, J. V. Zidek, *Combining probability distributions*, Statistical Science 1986. C. Mattern, *Mixing
 strategies in data compression*, DCC 2012. J. Veness et al., *Online learning with gated linear networks*,
-2017 (arXiv 1712.01897). M. Herbster, M. Warmuth, *Tracking the best expert*, Machine Learning 1998. Late
+2017 (arXiv 1712.01897). M. Herbster, M. Warmuth, *Tracking the best expert*, Machine Learning 1998. Several
+shares at once: C. Monteleoni, T. Jaakkola, *Online learning of non-stationary sequences*, NeurIPS 2003. Late
 labels: J. Langford, A. Smola, M. Zinkevich, *Slow learners are fast*, NeurIPS 2009.
 """
 
@@ -33,7 +35,8 @@ RATE, FIRST_RATE, SOON = (
 )  # step of the weights, what it has on top at first, labels that lasts
 ERROR_WINDOW = 50  # labels; how far back the mean error of a member looks
 TEMPER, WORST = 0.5, 8.0  # exponent for each unit of error, and the most units that count
-SHARE = 0.05  # of the weight, spread evenly after each label
+SHARES = (0.05, 0.005)  # of the weight, spread evenly after each label: one mixture for each
+TRUST_SHARE = 0.002  # the same between the two mixtures
 SPEAKS = 0.1  # of the largest weight; members below it are not heard
 SHARE_PACE = 0.02  # the smoothed share of the rules looks back on some 50 labels
 
@@ -110,7 +113,7 @@ class _Seated:
         self._free = [not seat.locked for seat in seats]
         self._first_rule = next((i for i, seat in enumerate(seats) if seat.is_rule), len(seats))
         if first:
-            starting = [not seat.locked and self._starts(seat) for seat in seats]
+            starting = [not seat.locked and not seat.is_rule for seat in seats]
             even = 1.0 / max(1, sum(starting))
             self.weights = [even if starts else 0.0 for starts in starting]
         else:
@@ -120,9 +123,6 @@ class _Seated:
                 for seat, number in zip(seats, source, strict=True)
             ]
         self._heirs.clear()
-
-    def _starts(self, seat: Seat) -> bool:
-        return not seat.is_rule
 
     def inherit(self, old: int, new: int) -> None:
         """See `Pool.inherit`."""
@@ -232,6 +232,8 @@ class MulticlassPool(_LogPool):
     def __init__(self, task: Multiclass) -> None:
         super().__init__()
         self._index = task.index
+        self._mixed: list[Any] = []  # answers of the last `mix`, as they were, and their logarithms
+        self._logs_mixed: list[list[float]] = []
 
     def _logs(self, answer: Sequence[float]) -> list[float]:
         count, log = len(self._index), math.log
@@ -244,9 +246,12 @@ class MulticlassPool(_LogPool):
     def mix(self, answers: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
         """See `Pool.mix`."""
         totals: list[float] | None = None
+        self._mixed, self._logs_mixed = [], []
         for w, answer in zip(self.weights, answers, strict=True):
             if w and answer is not None:
                 logs = self._logs(answer)
+                self._mixed.append(answer)
+                self._logs_mixed.append(logs)
                 if totals is None:
                     totals = [w * value for value in logs]
                 else:
@@ -258,9 +263,15 @@ class MulticlassPool(_LogPool):
         weights, truth = self.weights, self._index[label]
         told: list[list[float] | None] = []
         totals = [0.0] * len(self._index)
+        mixed, logs_mixed, at = self._mixed, self._logs_mixed, 0
         for w, answer, free in zip(weights, answers, self._free, strict=True):
             if free and answer is not None:
-                logs = self._logs(answer)
+                # where the label comes with the event, `mix` has just taken these very logarithms
+                if at < len(mixed) and mixed[at] is answer and len(logs_mixed[at]) == len(totals):
+                    logs = logs_mixed[at]
+                    at += 1
+                else:
+                    logs = self._logs(answer)
                 if w:
                     totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
                 told.append(logs)
@@ -303,40 +314,40 @@ class NumberPool(_Seated):
         super().__init__()
         self._task = task
         self._errors: dict[int, tuple[int, float]] = {}  # number -> labels, mean absolute error
-
-    def _starts(self, seat: Seat) -> bool:
-        return True
+        self._mixtures: list[list[float]] = [[] for _ in SHARES]  # weights by seat
+        self._trust = [1.0 / len(SHARES)] * len(SHARES)  # the weights of the mixtures
 
     def arrange(self, seats: Sequence[Seat]) -> None:
         """See `Pool.arrange`; a newcomer gets an even share."""
         before = {seat.number for seat in self._seats if not seat.locked} | set(self._heirs)
+        source = [self._heirs.get(seat.number, seat.number) for seat in seats]
+        known = [{s.number: w for s, w in zip(self._seats, m, strict=True)} for m in self._mixtures]
         super().arrange(seats)
-        free = [seat.number for seat in seats if not seat.locked]
-        self._errors = {number: self._errors.get(number, (0, 0.0)) for number in free}
+        count = sum(self._free)
+        self._errors = {
+            seat.number: self._errors.get(seat.number, (0, 0.0)) for seat in seats if not seat.locked
+        }
         new = [seat.number not in before and not seat.locked for seat in seats]
-        total = sum(self.weights)
-        if any(new):
-            kept = 1.0 - sum(new) / len(free)
-            self.weights = [
-                1.0 / len(free) if is_new else (w * kept / total if total > 0.0 else 0.0)
-                for w, is_new in zip(self.weights, new, strict=True)
+        kept = 1.0 - sum(new) / max(1, count)
+        self._mixtures = []
+        for weights in known:
+            mixture = [
+                weights.get(n, 0.0) if free else 0.0 for n, free in zip(source, self._free, strict=True)
             ]
-        elif total > 0.0:
-            self.weights = [w / total for w in self.weights]
+            total = sum(mixture)
+            self._mixtures.append([
+                1.0 / count if is_new else w * kept / total if total > 0.0 else 0.0
+                for w, is_new in zip(mixture, new, strict=True)
+            ])  # fmt: skip
+        self._weigh()
+
+    def _weigh(self) -> None:
+        (one, other), (restless, steady) = self._trust, self._mixtures
+        self.weights = [one * a + other * b for a, b in zip(restless, steady, strict=True)]
 
     def mix(self, answers: Sequence[float | None]) -> float | None:
         """See `Pool.mix`."""
-        heard = [(w, y) for w, y in zip(self.weights, answers, strict=True) if w and y is not None]
-        if not heard:
-            return None
-        least = SPEAKS * max(heard)[0]
-        low, high = self._task.sane
-        total = whole = 0.0
-        for w, y in heard:
-            if w >= least:
-                total += w * (low if y < low else high if y > high else y)
-                whole += w
-        return total / whole
+        return _heard(self.weights, answers, *self._task.sane)
 
     def learn(self, answers: Sequence[float | None], label: float, lag: int) -> None:
         """See `Pool.learn`."""
@@ -352,17 +363,7 @@ class NumberPool(_Seated):
                 best = mean
             misses.append(None if y is None else abs((low if y < low else high if y > high else y) - label))
         if best < math.inf:
-            unit, exp = TEMPER / max(best, 1e-9 * (1.0 + abs(label))), math.exp
-            most = TEMPER * WORST
-            weights = [
-                w if e is None else w * exp(-min(e * unit, most))
-                for w, e in zip(self.weights, misses, strict=True)
-            ]
-            total, even = sum(weights), SHARE / len(errors)
-            keep = (1.0 - SHARE) / total
-            self.weights = [
-                w * keep + even if free else 0.0 for w, free in zip(weights, self._free, strict=True)
-            ]
+            self._move(answers, misses, label, TEMPER / max(best, 1e-9 * (1.0 + abs(label))))
         for seat, e in zip(self._seats, misses, strict=True):
             if e is not None:
                 n, mean = errors[seat.number]
@@ -370,16 +371,59 @@ class NumberPool(_Seated):
                 errors[seat.number] = n, mean + (e - mean) / (n if n < ERROR_WINDOW else ERROR_WINDOW)
         self._share()
 
+    def _move(
+        self, answers: Sequence[float | None], misses: list[float | None], label: float, unit: float
+    ) -> None:
+        exp, most, sane, count = math.exp, TEMPER * WORST, self._task.sane, len(self._errors)
+        factors = [1.0 if e is None else exp(-min(e * unit, most)) for e in misses]
+        trust = self._trust
+        for j, share in enumerate(SHARES):
+            mixture = self._mixtures[j]
+            said = _heard(mixture, answers, *sane)
+            if said is not None:
+                trust[j] *= exp(-min(abs(said - label) * unit, most))
+            grown = [w * f for w, f in zip(mixture, factors, strict=True)]
+            keep, even = (1.0 - share) / sum(grown), share / count
+            self._mixtures[j] = [
+                w * keep + even if free else 0.0 for w, free in zip(grown, self._free, strict=True)
+            ]
+        keep, even = (1.0 - TRUST_SHARE) / sum(trust), TRUST_SHARE / len(SHARES)
+        self._trust = [t * keep + even for t in trust]
+        self._weigh()
+
     def state(self) -> Any:
         """See `Pool.state`."""
-        return self.rules_share, self._weights_state(), list(self._errors.items())
+        numbers = [seat.number for seat in self._seats]
+        mixtures = [list(zip(numbers, m, strict=True)) for m in self._mixtures]
+        return self.rules_share, self._weights_state(), list(self._errors.items()), mixtures, self._trust
 
     def resume(self, state: Any, was: Mapping[int, int]) -> None:
         """See `Pool.resume`."""
         self.rules_share = state[0]
-        self._resume_weights(state[1], was)
         known = dict(state[2])
         self._errors = {n: known.get(was.get(n, n), start) for n, start in self._errors.items()}
+        # snapshots from before there were two mixtures have one
+        mixtures, self._trust = state[3:] if len(state) > 3 else ([state[1], state[1]], self._trust)
+        self._trust = list(self._trust)
+        numbers = [was.get(seat.number, seat.number) for seat in self._seats]
+        self._mixtures = [[dict(m).get(n, 0.0) for n in numbers] for m in mixtures]
+        self._weigh()
+
+
+def _heard(
+    weights: Sequence[float], answers: Sequence[float | None], low: float, high: float
+) -> float | None:
+    """Return the weighted mean of the answers, held in a range, of members that are heard."""
+    heard = [(w, y) for w, y in zip(weights, answers, strict=True) if w and y is not None]
+    if not heard:
+        return None
+    least = SPEAKS * max(heard)[0]
+    total = whole = 0.0
+    for w, y in heard:
+        if w >= least:
+            total += w * (low if y < low else high if y > high else y)
+            whole += w
+    return total / whole
 
 
 def make_pool(task: Task) -> Pool:

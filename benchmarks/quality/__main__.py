@@ -4,20 +4,26 @@ Members' answers are computed once and kept (``MEANDER_QUALITY``, by default ``.
 and policy that run over them are the worker's own.
 
     python -m quality                     # everything: hours at first, minutes from the cache
-    python -m quality --only elec2,Phishing
+    python -m quality --only 'elec2;Phishing'
     python -m quality --cached            # streams whose answers are there; nothing dear is computed
+    python -m quality --page              # only write the page, from what was kept; say what is older
     python -m quality --cached --stdout   # print the page
+
+Stop it whenever you like: answers are kept by member, what was measured by stream, and the next run goes on
+from there. What depends on code that has changed since is measured again: a member's answers when its own
+classes change, a stream's figures when `learners` or the processing does.
 """
 
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from learners.presets import PRESETS, ROSTERS
-from quality import page, runs
+from quality import kept, page, runs
 from quality.answers import answers, is_cached
 from quality.streams import STREAMS, Stream
 
@@ -35,20 +41,19 @@ ABLATIONS = {
 }
 
 
+def _accurate(stream: Stream) -> list[str]:
+    return [seat.recipe for seat in ROSTERS[stream.task]["accurate"]]  # type: ignore[index]
+
+
 def measure(stream: Stream, cached_only: bool, ablations: bool = True) -> page.Result:
     """Measure everything on one stream."""
-    result = page.Result(stream)
+    recipes = tuple(dict.fromkeys((*REFERENCES[stream.task], *_accurate(stream))))
+    missing = [r for r in recipes if cached_only and not is_cached(stream, r, {})]
+    result = page.Result(stream, missing=tuple(missing))
     result.rivals = {"no change": runs.no_change(stream), "usual": runs.usual(stream)}
-    recipes = list(
-        dict.fromkeys((*REFERENCES[stream.task], *(s.recipe for s in ROSTERS[stream.task]["accurate"])))
-    )  # type: ignore[index]
-    missing = []
     for recipe in recipes:
-        if cached_only and not is_cached(stream, recipe, {}):
-            missing.append(recipe)
-        else:
+        if recipe not in missing:
             result.members[recipe] = runs.score(stream, answers(stream, recipe, {}))
-    result.missing = tuple(missing)
     for preset in PRESETS:
         seats = ROSTERS[stream.task][preset]  # type: ignore[index]
         if any(seat.recipe in missing for seat in seats):
@@ -126,23 +131,41 @@ def write(results: list[page.Result]) -> str:
 def _unmeasured(results: list[page.Result]) -> list[str]:
     there = {r.stream.name for r in results}
     left = [name for name in STREAMS if name not in there]
-    return [f"**Not measured here yet** (`make quality` does): {', '.join(left)}.", ""] if left else []
+    older = [r.stream.name for r in results if r.older]
+    lines = []
+    if left:
+        lines += [f"**Not measured here yet** (`make quality` does): {'; '.join(left)}.", ""]
+    if older:
+        lines += [f"Measured by an earlier version of the code than the rest: {'; '.join(older)}.", ""]
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", help="names of streams, with commas")
+    parser.add_argument("--only", help="names of streams, with semicolons")
     parser.add_argument("--cached", action="store_true")
+    parser.add_argument("--page", action="store_true", help="measure nothing")
     parser.add_argument("--stdout", action="store_true")
     options = parser.parse_args()
-    names = options.only.split(",") if options.only else list(STREAMS)
+    names = [n for n in STREAMS if n in options.only.split(";")] if options.only else list(STREAMS)
     results = []
-    for name in names:
-        results.append(measure(STREAMS[name], options.cached))
-        told = {p: f"{r.score.value:.4f}" for p, r in results[-1].runs.items()}
-        print(name, told, "missing:", *results[-1].missing, file=sys.stderr, flush=True)
+    for number, name in enumerate(names, 1):
+        stream, start = STREAMS[name], time.monotonic()
+        recipes = dict.fromkeys((*REFERENCES[stream.task], *_accurate(stream)))
+        cached = options.cached or options.page
+        missing = tuple(r for r in recipes if cached and not is_cached(stream, r, {}))
+        result = kept.find(stream, missing, older=options.page)
+        if result is None and options.page:
+            continue
+        if result is None:
+            result = measure(stream, options.cached)
+            kept.keep(result, missing)
+        results.append(result)
+        told = ", ".join(f"{p} {r.score.value:.4f}" for p, r in result.runs.items())
+        took = f"{time.monotonic() - start:.0f} s"
+        print(f"{number}/{len(names)} {name}: {told} ({took})", file=sys.stderr, flush=True)
     text = write(results)
     if options.stdout:
         print(text)

@@ -1,11 +1,13 @@
 """Every member's answers to a stream, computed once, kept on disk: predict, learn when the label is there."""
 
+import ast
 import hashlib
 import inspect
 import os
 import sys
+import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,11 @@ def answers(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: in
     if path.exists():
         with np.load(path) as kept:
             return kept["answers"]
+    print(f"  {stream.name}: {recipe} ...", end="", file=sys.stderr, flush=True)
     start = time.process_time()
     found = _played(stream, estimator)
-    CACHE.mkdir(exist_ok=True)
+    print(f" {time.process_time() - start:.0f} s", file=sys.stderr, flush=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.npz")
     np.savez_compressed(part, answers=found, seconds=time.process_time() - start)
     part.rename(path)
@@ -52,7 +56,7 @@ def is_cached(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: 
 def _place(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: int) -> tuple[Any, Path]:
     definition = stream.definition({"m": {"recipe": recipe, "parameters": parameters}}, seed=seed)
     estimator = catalogue.build(recipe, definition, parameters)
-    return estimator, CACHE / f"{_slug(stream.name)}--{recipe}-{_key(stream, estimator)}.npz"
+    return estimator, CACHE / f"{slug(stream.name)}--{recipe}-{_key(stream, estimator)}.npz"
 
 
 def _played(stream: Stream, estimator: Any) -> Answers:
@@ -86,24 +90,54 @@ def inside(stream: Stream, label: Any) -> Any:
 
 
 def _key(stream: Stream, estimator: Any) -> str:
-    """Return a digest of what answers depend on: data, estimators, and the code of those that are ours."""
+    """Return a digest of what answers depend on: data, parameters, and our own code the member is made of."""
     told = hashlib.sha256(f"{river.__version__} {np.__version__} {stream.lag} {estimator!r}".encode())
     told.update(repr((stream.examples[:50], stream.examples[-50:], len(stream.examples))).encode())
-    for part in _parts(estimator):
-        module = type(part).__module__
-        if module.startswith("learners"):
-            told.update(inspect.getsource(sys.modules[module]).encode())
-            if module in ("learners.near_rows", "learners.waves"):
-                told.update(inspect.getsource(sys.modules["learners.vectors"]).encode())
+    told.update("".join(sources(estimator)).encode())
     return told.hexdigest()[:12]
 
 
-def _parts(estimator: Any) -> list[base.Base]:
-    if isinstance(estimator, compose.Pipeline | compose.TransformerUnion):
-        steps = estimator.steps if isinstance(estimator, compose.Pipeline) else estimator.transformers
-        return [part for step in steps.values() for part in _parts(step)]
-    return [estimator]
+def sources(estimator: Any) -> list[str]:
+    """Return the source of each class of ours in an estimator, and of what of ours these name, sorted.
+
+    A change elsewhere in their modules is none of theirs: answers stay.
+    """
+    found: dict[str, str] = {}
+    for part in _parts(estimator):
+        for kind in type(part).__mro__:
+            _gather(kind, found)
+    return [found[name] for name in sorted(found)]
 
 
-def _slug(name: str) -> str:
+def _gather(thing: Any, found: dict[str, str]) -> None:
+    module = getattr(thing, "__module__", None) or ""
+    name = f"{module}.{getattr(thing, '__qualname__', '')}"
+    if not module.startswith("learners") or name in found:
+        return
+    found[name] = source = inspect.getsource(thing)
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
+        if isinstance(node, ast.Name):
+            named = getattr(sys.modules[module], node.id, None)
+            if inspect.isclass(named) or inspect.isfunction(named):
+                _gather(named, found)
+            elif isinstance(named, int | float | str | tuple):
+                found[f"{module}.{node.id}"] = f"{node.id} = {named!r}\n"
+
+
+def _parts(value: Any) -> Iterator[base.Base]:
+    """Yield an estimator and all that it is given, however deep."""
+    if isinstance(value, compose.Pipeline):
+        for step in value.steps.values():
+            yield from _parts(step)
+    elif isinstance(value, compose.TransformerUnion):
+        for step in value.transformers.values():
+            yield from _parts(step)
+    elif isinstance(value, base.Base):
+        yield value
+        for given in value._get_params().values():
+            yield from _parts(given)
+
+
+def slug(name: str) -> str:
+    """Return a name of a stream as part of a file's name."""
     return "".join(c if c.isalnum() or c == "@" else "_" for c in name)

@@ -33,6 +33,8 @@ class Result:
         By name: what needs no Processor.
     missing
         Recipes whose answers are not in the cache.
+    older
+        Whether other code than today's measured it.
     """
 
     stream: Stream
@@ -40,6 +42,7 @@ class Result:
     runs: dict[str, Run] = field(default_factory=dict)
     rivals: dict[str, Score] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    older: bool = False
 
     @property
     def numeric(self) -> bool:

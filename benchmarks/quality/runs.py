@@ -183,12 +183,16 @@ def _matrix(stream: Stream, served: list[Prediction]) -> Answers:
 
 
 def score(stream: Stream, found: Answers, chosen: Sequence[Any] | None = None) -> Score:
-    """Score answers against the truth; a silent answer is wrong, or off by the spread of the labels."""
+    """Score answers against the truth; a silent answer is wrong, or off by the spread of the labels.
+
+    Numbers are scored from the first event that comes after a label: before it nobody, rules included, knows
+    what scale they have.
+    """
     truth = [y for _, y in stream.examples]
     if stream.task == "regression":
         values = np.array(truth, float)
         errors = np.abs(found - values)
-        return Score(float(np.where(np.isnan(errors), values.std(), errors).mean()))
+        return Score(float(np.where(np.isnan(errors), values.std(), errors)[stream.lag + 1 :].mean()))
     index = {c: i for i, c in enumerate(stream.classes)}
     codes = np.array([index[y] for y in truth])
     silent = np.isnan(found[:, 0])

@@ -139,3 +139,47 @@ def test_heirs_take_the_weight_newcomers_begin_with_none() -> None:
     pool.inherit(1, 7)
     pool.arrange([Seat(7), Seat(2), Seat(8), Seat(-1)])
     assert pool.weights == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_noise_does_not_unseat_the_best_number_in_a_steady_world() -> None:
+    """One jump of the best member gives nobody else the word; a change that stays does, soon."""
+    pool, task = seated("regression", min=-1e9)
+    assert isinstance(task, Regression)
+
+    def learned(first: float, second: float, labels: int) -> float:
+        for number in range(labels):
+            y = float(number % 7)
+            pool.learn([y + first, y + second, None, y - 3.0], y, 0)
+            task.observe(y)
+        answer: float = pool.mix([0.0, 1.0, None, 1.0])
+        return answer
+
+    assert learned(0.2, 1.0, 400) == 0.0
+    assert learned(2.0, 1.0, 1) == 0.0
+    assert learned(2.0, 0.2, 40) > 0.9
+
+
+def test_snapshots_with_one_mixture_go_on() -> None:
+    """What a pool said before there were two mixtures it says again."""
+    first, second = seated("regression", min=-5)[0], seated("regression", min=-5)[0]
+    for _ in range(5):
+        first.learn([0.2, 0.7, None, 0.4], 0.6, 0)
+    second.resume(first.state()[:3], {})
+    assert second.weights == pytest.approx(first.weights)
+    second.learn([0.2, 0.7, None, 0.4], 0.6, 0)
+
+
+def test_logarithms_taken_to_mix_are_those_to_learn_from() -> None:
+    """Learning at once what was just mixed moves weights as learning it later, or among other answers."""
+    task = make_task(Contract(definition(task="multiclass", rules={}, label={"classes": ["a", "b", "c"]})))
+    at_once, later = make_pool(task), make_pool(task)
+    for pool in (at_once, later):
+        pool.arrange([Seat(1), Seat(2), Seat(-1)])
+    for number in range(60):
+        said: list[Any] = [(0.7, 0.2, 0.1), None if number % 5 == 0 else (0.1, 0.1, 0.8), (0.3, 0.3, 0.4)]
+        label = "abc"[number % 3]
+        at_once.mix(said)
+        at_once.learn(said, label, 0)
+        later.mix([(0.2, 0.2, 0.6), said[0], said[2]])
+        later.learn([p and tuple(p) for p in said], label, 0)
+        assert at_once.weights == later.weights
