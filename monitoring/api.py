@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ FILES = {
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 T = TypeVar("T")
+log = logging.getLogger("meander.ops")
 EVERY = 1.0  # seconds between two frames
 
 
@@ -181,6 +183,7 @@ class Api:
     async def _sign_in(self, request: web.Request) -> web.Response:
         sign_in: SignIn = await _read(request, SignIn)
         name, cookie = self._guard.sign_in(request, sign_in.token)
+        log.info("session.opened operator=%s", name)
         answer = _json(msgspec.json.encode(Who(operator=name, needs_token=True)))
         answer.set_cookie(
             COOKIE,
@@ -209,6 +212,16 @@ class Api:
             await asyncio.to_thread(self._desk.send, commands)
         except MeanderError as error:
             raise refuse(503, "not_sent", f"Kafka does not take the command: {error}") from None
+        if commands:
+            log.info(
+                "action.sent id=%s action=%s target=%s operator=%s partitions=%d reason=%s",
+                identifier,
+                asked.action,
+                asked.target,
+                operator or asked.operator,
+                len(commands),
+                asked.reason,
+            )
         location = f"/api/v1/actions/{identifier}"
         return web.Response(
             status=202,

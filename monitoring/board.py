@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from learners.lineage import Kind, Transition
 from monitoring.view import (
+    AdviceRow,
     Figures,
     Happening,
     History,
@@ -162,6 +163,19 @@ class Board:
             dead_letters=dict(dead.most_common()),
             partitions=rows,
             members=_members(shown),
+            advice=[
+                AdviceRow(
+                    partition=s.standing.partition,
+                    id=a.id,
+                    would=a.would,
+                    slot=a.slot,
+                    version=_short(a.version) or None,
+                    reason=a.reason,
+                )
+                for s in shown
+                for a in s.standing.advice
+            ],
+            policies=sorted({name for s in shown for name in s.standing.policies}),
             point=_point(alive or shown, now),
         )
 

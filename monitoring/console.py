@@ -1,5 +1,6 @@
 """Puts board, feed, desk and guard together: what a worker and ``meander ops`` serve alike."""
 
+import logging
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from monitoring.guard import Guard, read_operators
 from producers.control import Controller
 from stream.messages import Command
 from stream.settings import Settings
+
+log = logging.getLogger("meander.ops")
 
 
 class LazySender:
@@ -50,4 +53,5 @@ def run_console(settings: Settings) -> None:
         raise web.HTTPFound("/ops/")
 
     application.router.add_get("/", home)
+    log.info("ops.started host=%s port=%d", settings.web.host, settings.web.port)
     web.run_app(application, host=settings.web.host, port=settings.web.port, print=None, access_log=None)

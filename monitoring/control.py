@@ -12,7 +12,7 @@ from monitoring.board import Board
 from producers.control import EXPIRY, SHORTEST_REASON
 from stream.messages import Action, Command, Name, Sentence
 
-NEED_TARGET = frozenset({"promote", "drop"})
+NEED_TARGET = {"promote": "member", "drop": "member", "approve": "advice", "apply": "policy"}
 REMEMBERED = 500  # actions
 
 
@@ -22,7 +22,8 @@ class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     action, target
-        What to do, and to which slot or version (``promote`` and ``drop`` need one).
+        What to do, and to which slot or version (``promote`` and ``drop`` need one), advice (``approve``)
+        or policy (``apply``).
     partition
         Where; left out: everywhere.
     reason
@@ -206,7 +207,11 @@ class Desk:
             sentence = f"Say why in {SHORTEST_REASON} characters or more: the next person wants to know."
             raise _refused(422, "reason_too_short", sentence, "reason")
         if request.action in NEED_TARGET and not request.target:
-            raise _refused(422, "target_missing", f"Say which member to {request.action}.", "target")
+            sentence = f"Say which {NEED_TARGET[request.action]} to {request.action}."
+            raise _refused(422, "target_missing", sentence, "target")
+        if request.action == "approve" and request.partition is None and len(partitions) > 1:
+            sentence = "Each partition counts its advice by itself: say which partition."
+            raise _refused(422, "partition_missing", sentence, "partition")
         revision = self._board.revision(request.partition)
         if request.if_revision is not None and request.if_revision != revision:
             raise RefusedError(
@@ -217,8 +222,10 @@ class Desk:
                     revision=revision,
                 )
             )
-        if request.action in NEED_TARGET:
+        if request.action in ("promote", "drop"):
             self._check_target(request, partitions)
+        elif request.action in NEED_TARGET:
+            self._check_name(request, partitions)
 
     def _check_target(self, request: ActionRequest, partitions: list[int]) -> None:
         """Refuse a target that no partition has, and a promotion that the policy would not make."""
@@ -244,6 +251,20 @@ class Desk:
                     unmet=unmet,
                 )
             )
+
+    def _check_name(self, request: ActionRequest, partitions: list[int]) -> None:
+        """Refuse advice that nobody gave, and a policy that is not for people."""
+        standings = [self._board.statuses[n].standing for n in partitions if n in self._board.statuses]
+        approve = request.action == "approve"
+        known = (
+            {a.id for s in standings for a in s.advice}
+            if approve
+            else {n for s in standings for n in s.policies}
+        )
+        if standings and request.target not in known:
+            what = "No advice that waits" if approve else "No policy for people"
+            sentence = f"{what} is called {request.target}. There are: {', '.join(sorted(known)) or 'none'}."
+            raise _refused(422, "unknown_target", sentence, "target")
 
     def _revision(self, request: ActionRequest, partition: int) -> int | None:
         """Name each partition's own revision: what changes between here and there counts too."""

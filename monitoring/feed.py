@@ -42,6 +42,7 @@ class Feed(threading.Thread):
         self._found: SimpleQueue[tuple[int, int, Status | Transition]] = SimpleQueue()
         self._over = threading.Event()
         self._trouble = ""
+        self._strange = False
         self.caught_up = threading.Event()
         self._status = msgspec.json.Decoder(Status)
         self._transition = msgspec.json.Decoder(Transition)
@@ -86,8 +87,9 @@ class Feed(threading.Thread):
             try:
                 self._read(positions)
             except kafka_errors as error:
+                if not self._trouble:  # told once, however long it lasts
+                    log.warning("feed.interrupted error=%s", error)
                 self._trouble = str(error)
-                log.warning("feed.interrupted error=%s", error)
                 self._over.wait(PAUSE)
 
     def _read(self, positions: dict[TopicPartition, int]) -> None:
@@ -107,6 +109,9 @@ class Feed(threading.Thread):
             for tp in wanted:
                 back = BACK if tp == status else HISTORY
                 consumer.seek(tp, positions.get(tp, max(begins[tp], ends[tp] - back)))
+            if self._trouble:
+                self._trouble = ""
+                log.info("feed.resumed topic=%s", topic)
             while not self._over.is_set():
                 for tp, records in consumer.poll(timeout_ms=POLL_MS).items():
                     for record in records:
@@ -124,4 +129,6 @@ class Feed(threading.Thread):
         try:
             self._found.put((record.partition, record.timestamp, decoder.decode(record.value)))
         except msgspec.DecodeError as error:  # of a release that says more, or nothing of ours
-            log.warning("feed.unreadable topic=%s offset=%d error=%s", record.topic, record.offset, error)
+            if not self._strange:  # the first of them tells as much as all
+                log.warning("feed.unreadable topic=%s offset=%d error=%s", record.topic, record.offset, error)
+            self._strange = True

@@ -139,6 +139,17 @@ class Question(Struct, kw_only=True):
     conditions: tuple[Condition, ...]
 
 
+class AdviceRow(Struct, kw_only=True):
+    """A decision that waits for a person: see `stream.processing.standing.Advice`."""
+
+    partition: int
+    id: str
+    would: str
+    slot: str | None
+    version: str | None
+    reason: str
+
+
 class Happening(Struct, kw_only=True):
     """One transition, or the same one in several partitions.
 
@@ -217,6 +228,10 @@ class View(Struct, kw_only=True):
         In how many partitions.
     figures, question, happenings, dead_letters, partitions, members, point
         The parts of the page. Dead letters are by reason, happenings newest first.
+    advice
+        What waits for a person, where ``mode`` is ``advise``.
+    policies
+        Names of those that people apply.
     """
 
     deployment: str
@@ -236,6 +251,8 @@ class View(Struct, kw_only=True):
     dead_letters: dict[str, int]
     partitions: list[PartitionRow]
     members: list[MemberRow]
+    advice: list[AdviceRow]
+    policies: list[str]
     point: Point
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 
 from aiohttp import web
 from faust import Worker
@@ -17,6 +18,7 @@ from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.keys import load_keys
 from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
+from stream.logs import set_up
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
@@ -48,15 +50,16 @@ def open_log(settings: Settings) -> KafkaLog:
 
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
+    set_up(loglevel)
     check_topics(settings)
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = build_app(settings)
     app.finalize()
-    for chatty in ("kafka", "aiokafka"):  # each connection it opens on a restore
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     # what was imported stays: no more of it is walked through, and the rest less often
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    # never above INFO: Faust then drives a spinner through the root logger at DEBUG (28 us an event)
-    Worker(app, loglevel=loglevel, quiet=False).execute_from_commandline()
+    quiet = not sys.stderr.isatty()  # else what is told is no longer JSON alone
+    worker = Worker(app, quiet=quiet, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None
+    worker.execute_from_commandline()

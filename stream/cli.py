@@ -8,7 +8,18 @@ import click
 
 from learners.errors import MeanderError
 
-CONTROL = ("promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain")
+CONTROL = (
+    "promote",
+    "rollback",
+    "drop",
+    "fallback",
+    "resume",
+    "freeze",
+    "unfreeze",
+    "retrain",
+    "approve",
+    "apply",
+)
 COMMANDS = (
     "init",
     "check",
@@ -28,6 +39,7 @@ COMMANDS = (
     "why",
     "ops",
     "operator",
+    "completion",
     *CONTROL,
 )
 

@@ -6,7 +6,8 @@ const API = "../api/v1";
 const KINDS = {
   started: "Started", warmed_up: "Warmed up", signal: "Drift", signal_ended: "Signal ended", challenged: "Challenger started", retrained: "Retrain started",
   promoted: "Promoted", dropped: "Dropped", fell_back: "Fell back", resumed: "Resumed", failed: "Failed", rolled_back: "Rolled back", frozen: "Frozen",
-  unfrozen: "Unfrozen", rejected: "Command rejected",
+  unfrozen: "Unfrozen", rejected: "Command rejected", admitted: "Admitted", updated: "Update started", advised: "Waits for approval", applied: "Policy followed",
+  kept: "Kept after its check", undone: "Undone after its check", forgotten: "Forgotten",
 };
 const SIGNALS = { concept: "Concept drift", data: "Data drift", prediction: "Prediction drift", label_silence: "Labels fell silent", producer: "Producer fault", latency: "Latency" };
 const ROLES = { champion: "champion", challenger: "challenger", previous: "previous", fallback: "rule" };
@@ -21,6 +22,8 @@ const ACTIONS = {
   freeze: { title: "Freeze learning", about: "Nothing learns and no decision is made. Answers and scores go on.", verb: "Freeze" },
   unfreeze: { title: "Unfreeze learning", about: "Learning goes on with the next label.", verb: "Unfreeze" },
   retrain: { title: "Retrain", about: "A fresh version of the recipe starts in shadow, and takes over once it has proved better.", verb: "Retrain", slot: true },
+  approve: { title: "Approve advice", about: "What was decided is done now, with your name on it.", verb: "Approve", target: true },
+  apply: { title: "Apply a policy", about: "What the definition says for this is done now.", verb: "Apply", target: true },
 };
 
 let state = null, points = [], source = null, who = { operator: null, needs_token: false }, action = null, following = 0, newest = null;
@@ -101,6 +104,7 @@ function show(view) {
   showActions(view);
   showFigures(view.figures);
   showQuestion(view);
+  showAdvice(view.advice);
   showHappenings(view.happenings);
   showDead(view);
   showPartitions(view.partitions);
@@ -129,8 +133,9 @@ function showActions(view) {
   const all = view.partitions.length;
   const possible = {
     promote: roles.has("challenger") || roles.has("previous"), rollback: roles.has("previous"), resume: view.fallback > 0,
-    fallback: view.partitions.some((p) => !(p.serving === "fallback" && p.held)), freeze: view.frozen < all, unfreeze: view.frozen > 0, retrain: roles.has("champion"),
+    fallback: view.partitions.some((p) => !(p.serving === "fallback" && p.held)), freeze: view.frozen < all, unfreeze: view.frozen > 0, retrain: roles.has("champion"), apply: view.policies.length > 0,
   };
+  document.querySelector("[data-action=apply]").hidden = !view.policies.length;
   for (const button of document.querySelectorAll("[data-action]")) button.disabled = !possible[button.dataset.action];
 }
 
@@ -185,6 +190,24 @@ function progressOf(c) {
   if (c.value === null || c.value <= 0) return 0;
   // evidence multiplies: its logarithm is what grows evenly
   return c.name.startsWith("Evidence") ? Math.max(0, Math.min(1, Math.log(c.value) / Math.log(c.need))) : Math.min(1, c.value / c.need);
+}
+
+function showAdvice(rows) {
+  $("advice-card").hidden = !rows.length;
+  keyed($("advice").tBodies[0], rows, (a) => `${a.partition} ${a.id}`, (a) => {
+    const tr = row(["", "", "", ""]), button = make("button", "plain", "Approve…");
+    tr.cells[1].append(make("div"), make("div", "reason"));
+    button.type = "button";
+    button.setAttribute("aria-label", `Approve ${a.id} of partition ${a.partition}`);
+    button.addEventListener("click", () => permitted() && ask("approve", a.id, a.partition));
+    tr.cells[3].append(button);
+    return tr;
+  }, (tr, a) => {
+    text(tr.cells[0], a.id);
+    text(tr.cells[1].children[0], (KINDS[a.would] || a.would) + (a.slot ? ` · ${a.slot}${a.version ? ` ${a.version}` : ""}` : ""));
+    text(tr.cells[1].children[1], a.reason);
+    text(tr.cells[2], String(a.partition));
+  });
 }
 
 function showHappenings(happenings) {
@@ -254,7 +277,7 @@ function showMembers(rows) {
       const button = make("button", "plain", "Drop…");
       button.type = "button";
       button.setAttribute("aria-label", `Drop ${m.slot}`);
-      button.addEventListener("click", () => ask("drop", m.slot));
+      button.addEventListener("click", () => permitted() && ask("drop", m.slot));
       tr.cells[8].append(button);
     }
     return tr;
@@ -346,17 +369,26 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => char
 
 /* -- actions ------------------------------------------------------------------------------------- */
 
-function ask(name, target) {
+function permitted() {
+  if (!who.needs_token || who.operator) return true;
+  signIn();
+  return false;
+}
+function ask(name, target, partition) {
   action = name;
   const words = ACTIONS[name];
   const scope = $("scope").value;
   text($("dialog-title"), words.title);
   text($("dialog-about"), words.about);
   const members = state.members.filter((m) => words.slot ? ["champion", "challenger"].includes(m.role) : m.role === "challenger" || (name === "promote" && m.role === "previous"));
-  $("target-row").hidden = !(words.target || words.slot);
-  $("target").replaceChildren(...members.map((m) => new Option(`${m.slot}${m.version ? ` ${m.version}` : ""} · error ${percent(m.error)}`, m.slot)));
+  $("target-row").hidden = !(words.target || words.slot) || name === "approve";
+  const choices = name === "approve" ? [new Option(target)] : name === "apply" ? state.policies.map((p) => new Option(p))
+    : members.map((m) => new Option(`${m.slot}${m.version ? ` ${m.version}` : ""} · error ${percent(m.error)}`, m.slot));
+  $("target").replaceChildren(...choices);
+  text($("target-label"), name === "apply" ? "Policy" : "Member");
   if (target) $("target").value = target;
-  $("where").value = scope;
+  $("where").value = partition === undefined ? scope : partition;
+  $("where").disabled = partition !== undefined;
   $("operator-row").hidden = who.needs_token;
   $("override").checked = false;
   text($("refusal"), "");
@@ -377,7 +409,7 @@ function words_() {
 $("target").addEventListener("change", words_);
 $("where").addEventListener("change", words_);
 for (const button of document.querySelectorAll("[data-action]")) {
-  button.addEventListener("click", () => who.needs_token && !who.operator ? signIn() : ask(button.dataset.action));
+  button.addEventListener("click", () => permitted() && ask(button.dataset.action));
 }
 $("cancel").addEventListener("click", () => $("dialog").close());
 $("form").addEventListener("submit", async (event) => {

@@ -20,6 +20,7 @@ from faust.types import TP
 
 from learners.definition import parse_duration
 from learners.errors import MeanderError, StaleGenerationError
+from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import LOOK, Batch, LaneConsumer, LaneProducer, Lease, Outbox, Row, kafka_consumer
@@ -39,6 +40,24 @@ log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
 SLICE = 250  # records between two looks at the event loop
+
+
+def _tell(number: int, outputs: list[Output]) -> None:
+    """Tell of each change of state, a line each."""
+    for output in outputs:
+        message = output.message
+        if isinstance(message, Transition) and message.kind not in (Kind.ORDERED, Kind.EXPIRED):
+            version, by = message.to_version or message.from_version, message.requested_by
+            log.info(
+                "partition.changed kind=%s partition=%d slot=%s version=%s position=%s by=%s reason=%s",
+                message.kind,
+                number,
+                message.slot,
+                version,
+                message.position,
+                by,
+                message.reason,
+            )
 
 
 class Lane:
@@ -165,6 +184,8 @@ class Lane:
                 rows[output.topic] = [row]
             else:
                 topic.append(row)
+        if "transitions" in rows:
+            _tell(partition.processor.partition, outputs)
         await partition.outbox.put(rows)
 
     def _failed(self, error: BaseException) -> None:

@@ -38,7 +38,7 @@ class Partition:
         self.ends = ends  # next offset of each output topic, as far as acknowledged
         self.saved: dict[str, int] = {}  # positions in the last snapshot
         self.saved_at: float | None = None  # seconds since 1970
-        self.saved_bytes, self.failures = 0, 0
+        self.saved_bytes, self.failures, self.failing = 0, 0, False
         self.due = 0.0  # when the next one may be taken
         self.cost = 0.0  # seconds of processor time that the last one took
         self.tally = Tally(processor)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from learners.errors import MeanderError
+from stream.logs import readable
 
 # The watcher kills the group at the end of its input, and leaves it alone after a line.
 _WATCH = 'read -r line || kill -s KILL -- "-$1"'
@@ -141,5 +142,6 @@ class Child:
     def last_words(self, lines: int = 15) -> str:
         """Return the end of its output, without what is only routine."""
         said = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line for line in said if "[INFO]" not in line]
+        said = [readable(line) for line in said]
+        said = [line for line in said if not line.startswith("info: ")]
         return "\n".join([f"The end of {self.log}:", *said[-lines:]])

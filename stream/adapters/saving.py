@@ -98,8 +98,13 @@ class Saver:
                 raise
             partition.failures += 1  # what was kept is kept; the next may fare better
             partition.due = self._clock() + max(self._pace.every, RETRY)
-            log.warning("snapshot.failed partition=%d reason=%s", number, error)
+            if not partition.failing:  # told once, however long it lasts
+                log.warning("snapshot.failed partition=%d reason=%s", number, error)
+            partition.failing = True
             return
+        if partition.failing:
+            partition.failing = False
+            log.info("snapshot.resumed partition=%d", number)
         reach("snapshot.durable")
         partition.cost, partition.due = cost, self._clock() + self._pace.wait(cost, len(self._partitions))
         partition.saved, partition.saved_at = positions, time.time()

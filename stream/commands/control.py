@@ -19,8 +19,11 @@ ABOUT = {
     "freeze": "Stop learning and deciding; answers and scores go on.",
     "unfreeze": "Let learning go on.",
     "retrain": "Start a fresh version of a slot (the champion's by default) in shadow.",
+    "approve": "Do what a partition advises (in mode advise); `meander status` shows what waits.",
+    "apply": 'Do what a policy of the definition (on = "command") says.',
 }
-TARGET = {"promote": True, "drop": True, "retrain": False}
+TARGET = {"promote": True, "drop": True, "retrain": False, "approve": True, "apply": True}
+EXAMPLE = {"approve": " a1 --partition 0", "apply": " swap"}
 REJECTED, NO_ANSWER = 1, 3  # exit statuses
 
 
@@ -36,6 +39,7 @@ def _command(action: str) -> click.Command:
     ) -> None:
         sys.exit(carry_out(definition, action, target, reason, operator, partition, wait, override))
 
+    shown = EXAMPLE.get(action, " lr-next" if action in TARGET else "")
     run.__doc__ = f"""{ABOUT[action]}
 
     Exit status: 0 applied everywhere, 1 rejected somewhere, 2 a mistake, 3 no answer in time (it may still
@@ -43,7 +47,7 @@ def _command(action: str) -> click.Command:
 
     \b
     Example:
-      meander {action} deployment.toml{" lr-next" if action in TARGET else ""} --reason "labels were wrong"
+      meander {action} deployment.toml{shown} --reason "labels were wrong"
     """
     options: list[Callable[[Any], Any]] = [
         click.argument("definition", type=click.Path(dir_okay=False)),

@@ -18,7 +18,9 @@ def command(definition: str, host: str | None, port: int | None) -> None:
       meander ops deployment.toml --port 8080
     """
     from monitoring.console import run_console
+    from stream.logs import set_up
 
+    set_up("INFO")
     settings = load_settings(definition)
     web = msgspec.structs.replace(
         settings.web, host=host or settings.web.host, port=port or settings.web.port + 100

@@ -103,6 +103,10 @@ def _table(view: Any) -> Any:
         for c in view.question.conditions:
             value = "unknown" if c.value is None else f"{c.value:.4g}"
             question.append(Text(f"  {'yes' if c.met else 'no ':3}  {c.name}: {value}, needs {c.need:.4g}"))
+    advice = [Text(), Text("Waits for approval", style="bold")] if view.advice else []
+    for a in view.advice:
+        whom = f" {a.slot}{f' {a.version}' if a.version else ''}" if a.slot else ""
+        advice.append(Text(f"  partition {a.partition}  {a.id}  {a.would}{whom}: {a.reason}"))
     numbers = (
         f"error {_percent(f.error_served)}, rules {_percent(f.error_rules)};"
         f" {f.events_per_second:.0f} events/s, {f.labels_per_second:.0f} labels/s; {f.lag_records} wait;"
@@ -116,7 +120,7 @@ def _table(view: Any) -> Any:
     return Group(
         Text(f"{view.deployment}: {view.sentence}", style="bold"), Text(view.why), Text(numbers), Text(late),
         Text(),
-        partitions, Text(), members, *question, Text(), *last,
+        partitions, Text(), members, *question, *advice, Text(), *last,
     )  # fmt: skip
 
 

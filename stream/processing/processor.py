@@ -43,6 +43,7 @@ from stream.processing.standing import (
     RECENT,
     LabelStanding,
     Standing,
+    advice_of,
     foreseen,
     members_of,
     resume_conditions,
@@ -601,6 +602,8 @@ class Processor:
             early=len(serve.early),
             watermark=None if serve.watermark == NEVER else serve.watermark,
             next=dict(self.next),
+            advice=advice_of(learn),
+            policies=tuple(p.name for p in self.definition.policy if p.on == "command"),
         )
 
 

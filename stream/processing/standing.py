@@ -46,6 +46,28 @@ class Condition(Struct, frozen=True):
     met: bool
 
 
+class Advice(Struct, frozen=True):
+    """A decision that waits for a person, in mode ``advise``.
+
+    Attributes
+    ----------
+    id
+        What the command ``approve`` names; each partition counts its own.
+    would
+        The transition that it would be.
+    slot, version
+        About whom.
+    reason
+        Why it was decided.
+    """
+
+    id: str
+    would: str
+    slot: str | None
+    version: str | None
+    reason: str
+
+
 class MemberStanding(Struct, kw_only=True):
     """One member of the roster.
 
@@ -181,6 +203,10 @@ class Standing(Struct, kw_only=True):
         Latest event time in milliseconds; None before the first event.
     next
         Next offset of each input.
+    advice
+        What waits for a person, oldest first.
+    policies
+        Names of those that people apply.
     """
 
     deployment: str
@@ -207,6 +233,8 @@ class Standing(Struct, kw_only=True):
     early: int
     watermark: int | None
     next: dict[str, int]
+    advice: tuple[Advice, ...] = ()
+    policies: tuple[str, ...] = ()
 
 
 class Status(Struct, kw_only=True):
@@ -317,6 +345,17 @@ def _add_evidence(
         Condition("Evidence (e-value)", proof.wealth, need, proof.labels > 0 and proof.wealth >= need),
         Condition("Learning is on", float(not roster.frozen), 1.0, not roster.frozen),
     )
+
+
+def advice_of(learn: Learn) -> tuple[Advice, ...]:
+    """Return what waits for a person."""
+    roster, found = learn.roster, []
+    for name, decision in learn.conduct.advice.items():
+        member = None if decision.number is None else roster.by_number.get(decision.number)
+        version = None if member is None or member.is_rule else roster.name(member)
+        slot = decision.slot if member is None else member.slot
+        found.append(Advice(name, str(decision.kind), slot, version, decision.reason))
+    return tuple(found)
 
 
 def resume_conditions(roster: Roster, evidence: Evidence) -> tuple[Condition, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 import time
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stream import toml
@@ -19,6 +19,7 @@ from stream.adapters.brokers import free_ports
 from stream.adapters.processes import Child
 from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
+from stream.cli import main
 from stream.replay import differences
 from stream.settings import Settings, load_settings
 from tests.conftest import tool
@@ -55,6 +56,8 @@ def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         "champion": "lr",
         "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
         "drift": {"on_drift": "tell", "alpha": 1e-9},
+        "mode": "advise",
+        "policy": [{"name": "weekly", "on": "schedule", "every": 100, "do": "retrain", "budget": 1}],
         "kafka": {"brokers": kafka, "partitions": 2, "session_timeout": "6s"},
         "web": {"port": free_ports(1)[0]},
     }
@@ -81,6 +84,14 @@ def _serves(deployed: Deployed) -> bool:
     except OSError:
         return False
     return state["serving"] == "champion" and len(state["members"]) > 2
+
+
+def _knows(deployed: Deployed) -> bool:
+    """Whether somebody holds every partition, as far as it has heard."""
+    try:
+        return all(p["worker"] is not None for p in deployed.state()["partitions"])
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -201,36 +212,45 @@ def test_axe_finds_nothing(browser: Browser, deployed: Deployed, scheme: Any) ->
 
 def shell(deployed: Deployed, *words: str) -> tuple[int, str]:
     """Run `meander` as an operator would; returns its exit status and what it said."""
-    command, definition, *rest = words
-    done = subprocess.run(
-        [sys.executable, "-m", "stream", command, definition, *rest],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(str(deployed.settings.file)).parent,
-        timeout=90,
+    command, *rest = words
+    done = CliRunner().invoke(main, [command, str(deployed.settings.file), *rest])
+    return done.exit_code, done.output
+
+
+def test_advice_is_approved_on_the_page(page: Page, deployed: Deployed) -> None:
+    """What waits for a person is listed by partition; approved there, it is done, with the name on it."""
+    rows = page.locator("#advice tbody tr")
+    expect(rows).to_have_count(2)
+    rows.last.get_by_role("button").click()
+    expect(page.locator("#where")).to_be_disabled()
+    page.locator("#reason").fill("the weekly one is due")
+    page.locator("#confirm").click()
+    expect(page.locator("#progress")).to_have_text(
+        "Approve a1 in partition 1: done in the only partition.", timeout=30_000
     )
-    return done.returncode, done.stdout + done.stderr
+    expect(rows).to_have_count(1)
+    assert deployed.state()["happenings"][0]["reason"] == "the weekly one is due"
 
 
 def test_the_shell_takes_the_same_path_and_a_replay_repeats_it(deployed: Deployed) -> None:
     """A command from the shell is applied in every partition, and a replay applies it at the same place."""
-    file = "deployment.toml"
-    status, said = shell(deployed, "fallback", file, "--reason", "prices are wrong", "--operator", "ada")
+    status, said = shell(deployed, "fallback", "--reason", "prices are wrong", "--operator", "ada")
     assert (status, said.count("fell_back")) == (0, 2), said
-    status, said = shell(deployed, "status", file, "--json")
+    status, said = shell(deployed, "status", "--json")
     assert (status, json.loads(said)["fallback"]) == (0, 2)
     assert json.loads(said)["sentence"] == deployed.state()["sentence"] == "Rules serve: 2 partitions"
-    status, said = shell(deployed, "why", file, "--partition", "1")
+    status, said = shell(deployed, "why", "--partition", "1")
     assert "fell_back by ada" in said
     assert "prices are wrong" in said
-    status, said = shell(deployed, "promote", file, "nb", "--reason", "it looks better")
+    status, said = shell(deployed, "approve", "a1", "--partition", "0", "--reason", "the weekly one is due")
+    assert (status, said.count("retrained")) == (0, 1), said
+    status, said = shell(deployed, "promote", "nb", "--reason", "it looks better")
     assert (status, "--override" in said) == (2, True)
-    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "1")
+    status, said = shell(deployed, "resume", "--reason", "prices are right", "--partition", "1")
     assert (status, said.count("resumed")) == (0, 1), said
-    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "1")
+    status, said = shell(deployed, "resume", "--reason", "prices are right", "--partition", "1")
     assert (status, "answers already" in said) == (1, True), said
-    status, said = shell(deployed, "resume", file, "--reason", "prices are right", "--partition", "0")
+    status, said = shell(deployed, "resume", "--reason", "prices are right", "--partition", "0")
     assert status == 0, said
     deployed.traffic.paused = True
     time.sleep(2.0)  # for what is on its way
@@ -248,7 +268,7 @@ def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deploye
     with Child(command, file.parent, file.with_suffix(".ops.log")) as child:
         alone = Deployed(deployed.settings, child, f"http://127.0.0.1:{port}", deployed.traffic)
         deadline = time.monotonic() + 150
-        while not _serves(alone):
+        while not _knows(alone):
             assert time.monotonic() < deadline, child.last_words()
             time.sleep(0.3)
         there, here = deployed.state(), alone.state()

@@ -53,7 +53,7 @@ class Hand:
 class Deployment:
     """Two real processors whose standings and transitions reach the board, and which take commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         definition = parse_definition(
             {
                 **TINY,
@@ -62,6 +62,7 @@ class Deployment:
                 "champion": "lr",
                 "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
                 "drift": {"min_labels": 100},
+                **changes,
             }
         )
         self.hand, self.inputs = Hand(), Inputs()
@@ -108,11 +109,12 @@ def serve(
     check: Callable[[ClientSession, Deployment], Awaitable[None]],
     settings: Web | None = None,
     operators: dict[str, str] | None = None,
+    **changes: Any,
 ) -> None:
-    """Run a check against a real server."""
+    """Run a check against a real server; changes are those of the definition."""
 
     async def run() -> None:
-        deployment = Deployment()
+        deployment = Deployment(**changes)
         desk = Desk(deployment.board, deployment.send)
         guard = Guard(settings or Web(), operators or {})
         application = web.Application()
@@ -217,6 +219,55 @@ def test_what_cannot_be_done_is_explained(body: dict[str, Any], status: int, kin
         assert deployment.sent == []
 
     serve(check)
+
+
+ADVISED = {
+    "mode": "advise",
+    "policy": [
+        {"name": "weekly", "on": "schedule", "every": 20, "do": "retrain", "budget": 1},
+        {"name": "calm", "on": "command", "do": "tell"},
+    ],
+}
+
+
+def test_what_was_decided_waits_for_a_person() -> None:
+    """In mode advise the state lists it, nothing has changed, an approval does it and names who agreed."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        async with session.get("/api/v1/state") as answer:
+            state = await answer.json()
+        waiting = [(a["partition"], a["id"], a["would"], a["slot"]) for a in state["advice"]]
+        assert waiting == [(0, "a1", "retrained", "lr"), (1, "a1", "retrained", "lr")]
+        assert not any(p.learn.roster.shadows for p in deployment.processors)
+        body = {**FREEZE, "action": "approve", "target": "a1"}
+        assert (await post(session, body))[1]["type"] == "partition_missing"
+        assert (await post(session, {**body, "partition": 1, "target": "a9"}))[1]["type"] == "unknown_target"
+        assert deployment.sent == []
+        status, said = await post(session, {**body, "partition": 1})
+        assert (status, said["total"]) == (202, 1)
+        async with session.get("/api/v1/state") as answer:
+            state = await answer.json()
+        assert [a["partition"] for a in state["advice"]] == [0]
+        done = state["happenings"][0]
+        assert (done["kind"], done["operator"], done["partitions"]) == ("retrained", "ada", [1])
+        assert [len(p.learn.roster.shadows) for p in deployment.processors] == [0, 1]
+
+    serve(check, **ADVISED)
+
+
+def test_a_policy_is_applied_by_name() -> None:
+    """Those for people are listed; another name is refused with the list."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        async with session.get("/api/v1/state") as answer:
+            assert (await answer.json())["policies"] == ["calm"]
+        _, problem = await post(session, {**FREEZE, "action": "apply", "target": "weekly"})
+        assert problem["title"] == "No policy for people is called weekly. There are: calm."
+        status, said = await post(session, {**FREEZE, "action": "apply", "target": "calm"})
+        async with session.get(f"/api/v1/actions/{said['id']}") as answer:
+            assert (status, (await answer.json())["status"]) == (202, "applied")
+
+    serve(check, **ADVISED)
 
 
 def test_a_promotion_against_the_policy_needs_an_override() -> None:
