@@ -175,7 +175,7 @@ def matches(policy: Policy, signal: Signal) -> bool:
     >>> [matches(policy, Signal("bet", 0.1, 0.4, 500, member=member)) for member in ("lr", None)]
     [True, False]
     """
-    if policy.on != signal.kind or abs(signal.after - signal.before) < policy.size:
+    if policy.on != signal.trigger or abs(signal.after - signal.before) < policy.size:
         return False
     about = (signal.member, signal.feature, signal.producer)
     return policy.of is None or policy.of in about or (policy.of == SERVED and not any(about))

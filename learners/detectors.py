@@ -57,6 +57,8 @@ class Signal(Struct, frozen=True):
         Who sent it, where producers are told apart.
     about
         A sentence; empty for concept drift, where the numbers say it all.
+    ended
+        What was signalled is over.
     """
 
     detector: str
@@ -68,6 +70,22 @@ class Signal(Struct, frozen=True):
     feature: str | None = None
     producer: str | None = None
     about: str = ""
+    ended: bool = False
+
+    @property
+    def trigger(self) -> str:
+        """What policies call it: its kind, or the end of it."""
+        return f"{self.kind}_ended" if self.ended else str(self.kind)
+
+    def sentence(self) -> str:
+        """Say it to a person.
+
+        >>> Signal("bet", 0.1, 0.4, 900).sentence()
+        'bet: the loss of what is served rose from 0.100 to 0.400.'
+        """
+        whose = "what is served" if self.member is None else self.member
+        rose = f"{self.detector}: the loss of {whose} rose from {self.before:.3f} to {self.after:.3f}."
+        return self.about or rose
 
     def evidence(self) -> dict[str, Any]:
         """Return the numbers for a transition; what does not apply is left out.

@@ -4,7 +4,16 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-Trigger = Literal["concept", "data", "prediction", "label_silence", "producer", "schedule", "command"]
+Trigger = Literal[
+    "concept",
+    "data",
+    "prediction",
+    "label_silence",
+    "label_silence_ended",
+    "producer",
+    "schedule",
+    "command",
+]
 Do = Literal[
     "challenge",
     "retrain",
@@ -34,11 +43,13 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         What transitions call it, and the command ``apply``. Default: ``policy-1``, ``policy-2``, ...
     on
         The trigger: a signal of this kind (``concept``, ``data``, ``prediction``, ``label_silence``,
-        ``producer``), ``schedule`` (see ``every``), or ``command`` (when an operator says ``apply``).
+        ``producer``), ``label_silence_ended`` (labels are back after such a signal), ``schedule`` (see
+        ``every``), or ``command`` (when an operator says ``apply``).
     of
         Only signals of this member, feature or producer; ``served``: of what is served.
     size
-        Only signals whose size has changed by so much at least.
+        Only signals whose size has changed by so much at least: a mean loss (``concept``), a share of the
+        events (``data``, ``prediction``, ``producer``), events without a label (``label_silence``).
     every
         For ``schedule``: a number of events, or event time (``"7d"``).
     labels
@@ -53,8 +64,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ``retrain``: a fresh version of ``target``, which takes its place once it has proved better.
         ``update``: the same with another ``recipe`` and ``parameters``. ``challenge``: the same as
         ``retrain``, but it stands beside its parent. ``promote`` and ``drop``: the challenger ``target``.
-        ``fallback``, ``resume``, ``freeze``, ``unfreeze``, ``rollback``: as the commands. ``tell``: only
-        record it.
+        ``fallback``, ``resume``, ``freeze``, ``unfreeze``, ``rollback``: as the commands, but what an
+        operator has frozen or made fall back stays so. ``tell``: only record it.
     target
         A slot. Default for a fresh version: the model of the signal, else the champion's.
     last

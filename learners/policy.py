@@ -206,11 +206,7 @@ def _warmed_up(evidence: Evidence) -> Decision:
 
 def _on_signal(definition: Definition, roster: Roster, signal: Signal) -> list[Decision]:
     numbers = signal.evidence()
-    whose = "what is served" if signal.member is None else signal.member
-    reason = signal.about or (
-        f"{signal.detector}: the loss of {whose} rose from {signal.before:.3f} to {signal.after:.3f}."
-    )
-    found = [Decision(Kind.SIGNAL, None, reason, numbers, slot=signal.member)]
+    found = [Decision(Kind.SIGNAL, None, signal.sentence(), numbers, slot=signal.member)]
     action = definition.drift.on_drift
     if roster.frozen or action == "tell" or signal.kind is not SignalKind.CONCEPT:
         return found

@@ -192,6 +192,7 @@ class Roster:
         self.mode = Mode.WARM_UP if definition.warm_up else Mode.CHAMPION
         self.cause: Cause | None = None  # of the fallback
         self.frozen = False
+        self.frozen_by: Cause | None = None
         self.newest = 0
         self.pool = make_pool(task)
         self.blend = Member(BLEND_NUMBER, BLEND, None)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET
 
+from learners.watch.settings import HEADER
 from producers.publisher import Publisher
 from stream.messages import Event, LabelRecord
 from stream.settings import Kafka
@@ -39,6 +40,9 @@ class MeanderClient:
         ``host:port``, several separated by commas.
     deployment
         The ``name`` in the definition.
+    producer
+        Who sends, e.g. a shop or a sensor: travels with each event, so that a fault in what it sends is told
+        with its name.
     linger
         Milliseconds that a record may wait for others to share its batch.
     delivery_timeout
@@ -66,11 +70,13 @@ class MeanderClient:
         brokers: str,
         deployment: str,
         *,
+        producer: str | None = None,
         linger: int = 10,
         delivery_timeout: float = 120.0,
         **security: Any,
     ) -> None:
         self._events, self._labels = f"{deployment}.events", f"{deployment}.labels"
+        self._headers = [] if producer is None else [(HEADER, producer.encode())]
         self._publisher = Publisher(
             Kafka(brokers=brokers, **security),
             [self._events, self._labels],
@@ -119,7 +125,8 @@ class MeanderClient:
         """
         identifier = _checked(str(uuid.uuid4()) if id is None else id)
         event = Event(id=identifier, features=dict(features), timestamp=milliseconds(timestamp), label=label)
-        self._publisher.publish(self._events, _key(key, identifier), self._encode(event))
+        value = self._encode(event)
+        self._publisher.publish(self._events, _key(key, identifier), value, self._headers)
         return identifier
 
     def send_label(

@@ -146,7 +146,9 @@ class Publisher:
         with explained(self._settings):
             return KafkaProducer(**kafka_options(self._settings), **self._options)
 
-    def publish(self, topic: str, key: bytes, value: bytes) -> None:
+    def publish(
+        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         """Send a record; waits while too many are on their way.
 
         Its time is the moment it is sent: event time belongs in the value, since Kafka deletes by the
@@ -171,7 +173,8 @@ class Publisher:
             if self._broken:
                 self._producer, self._broken = self._connect(), False
             try:
-                future = self._producer.send(topic, value, key, partition=partition_of(key, self.partitions))
+                partition = partition_of(key, self.partitions)
+                future = self._producer.send(topic, value, key, headers=[*headers], partition=partition)
             except kafka.errors.KafkaError as error:  # too large, closed, or no metadata
                 raise DeliveryError([Undelivered(topic, key, value)], error) from None
             self._pending.append(_Pending(future, Undelivered(topic, key, value), now))

@@ -4,9 +4,11 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+HEADER = "meander-producer"  # of event records: who sends them
+
 
 class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is watched besides the loss: ``[watch]``. Each signal is recorded; none changes who answers.
+    """What is watched besides the loss: ``[watch]``. Signals are recorded; policies may act on them.
 
     Attributes
     ----------

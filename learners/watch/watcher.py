@@ -9,10 +9,10 @@ import msgspec
 from learners.definition import Definition
 from learners.detectors import Signal, SignalKind
 from learners.watch.faults import fault
+from learners.watch.settings import HEADER
 from learners.watch.silence import LabelSilence
 from learners.watch.tally import BLOCK, REFUSED_VALUE, Alarm, Column, Tally, need
 
-HEADER = "meander-producer"
 PRODUCERS = 16
 OTHERS = "others"
 WIDE = 8  # columns up to which every event is looked at
@@ -143,9 +143,14 @@ class Watcher:
         found = self._count(lane)
         return signals + found if found else signals
 
-    def label(self, time: int) -> int:
-        """Take note of a label; returns how many events the signalled silence lasted that it ends, else 0."""
-        return self.silence.label(time)
+    def label(self, time: int) -> Signal | None:
+        """Take note of a label; returns the end of a signalled silence, if it is one."""
+        silent = self.silence.label(time)
+        if not silent:
+            return None
+        about = f"Labels are back, after {silent:,} events without any."
+        kind = SignalKind.LABEL_SILENCE
+        return Signal("silence", float(silent), 0.0, silent, kind=kind, about=about, ended=True)
 
     def _producer(self, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str | None:
         name: bytes | None = None

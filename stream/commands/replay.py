@@ -1,7 +1,7 @@
 """``meander replay``."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,14 @@ from stream.settings import Settings, load_settings
 if TYPE_CHECKING:
     from producers.delays import Law, Trouble
 
+    Rows = Iterable[dict[str, Any]]
+
 
 @click.command()
 @click.argument("definition", type=click.Path(dir_okay=False))
 @click.argument("file", type=click.Path(dir_okay=False), required=False)
+@click.option("--scenario", "scenario_name", help="A made-up stream with drift; see meander scenario.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the scenario.")
 @click.option("--topic", is_flag=True, help="Replay what the topics hold, in the order they record.")
 @click.option("--partition", type=int, default=0, show_default=True, help="Of the topics.")
 @click.option("--compare", is_flag=True, help="With --topic: fail unless the topics hold exactly this.")
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 def command(
     definition: str,
     file: str | None,
+    scenario_name: str | None,
+    seed: int,
     topic: bool,
     partition: int,
     compare: bool,
@@ -47,7 +53,7 @@ def command(
     delay: "Law | None",
     trouble: "Trouble | None",
 ) -> None:
-    """Run a data file, or what the topics hold, through the Processor: no worker, nothing is sent.
+    """Run a file, a scenario, or what the topics hold through the Processor: no worker, nothing is sent.
 
     Writes predictions.jsonl, transitions.jsonl, dead-letters.jsonl, report.json and report.html.
 
@@ -58,24 +64,24 @@ def command(
     from stream.replay import Outcomes, replay_topics
     from stream.report import summary
 
-    if topic == (file is not None):
-        raise click.UsageError("Give a FILE, or --topic.")
+    if sum((topic, file is not None, scenario_name is not None)) != 1:
+        raise click.UsageError("Give one of FILE, --scenario NAME and --topic.")
     if compare and not topic:
         raise click.UsageError("--compare goes with --topic.")
     settings = load_settings(definition)
     folder = Path(out) if out else None
     with Outcomes(settings.definition, folder) as outcomes:
-        if file is not None:
-            result = _from_file(
-                settings, file, outcomes, label_column, id_column, timestamp_column, delay, trouble
-            )
-        else:
+        if topic:
             from stream.app import open_log
 
             log = open_log(settings)
             total = log.bounds("events", partition)[1]
             with shown_progress(total) as progress:
                 result = replay_topics(settings.definition, partition, log, outcomes, progress)
+        else:
+            source = _source(file, scenario_name, seed)
+            named = label_column, id_column, timestamp_column
+            result = _from_rows(settings, source, outcomes, named, delay, trouble)
     if folder is not None:
         (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (folder / "report.html").write_text(outcomes.report.page(), encoding="utf-8")
@@ -86,32 +92,40 @@ def command(
         _compare(settings, partition)
 
 
-def _from_file(
+def _source(file: str | None, scenario_name: str | None, seed: int) -> "tuple[str, Rows, str | None]":
+    """Return a file's or a scenario's short name, its rows, and the column of keys that a scenario has."""
+    from producers.files import rows
+    from producers.scenarios import scenario
+
+    if scenario_name is None:
+        return Path(file or "").name.split(".")[0], rows(file or ""), None
+    made = scenario(scenario_name, seed)
+    return scenario_name, made.rows(), made.key
+
+
+def _from_rows(
     settings: Settings,
-    file: str,
+    source: "tuple[str, Rows, str | None]",
     outcomes: Any,
-    label: str | None,
-    identifier: str | None,
-    timestamp: str | None,
+    named: tuple[str | None, str | None, str | None],
     delay: "Law | None",
     trouble: "Trouble | None",
 ) -> dict[str, Any]:
-    from producers.files import rows
     from producers.load import Columns
     from stream.replay import replay_rows
 
-    own = settings.columns
+    (prefix, rows, key), (label, identifier, timestamp), own = source, named, settings.columns
     columns = Columns(
         label=label or own.label,
         id=identifier or own.id,
-        key=own.key,
+        key=own.key or key,
         timestamp=timestamp or own.timestamp,
-        prefix=Path(file).name.split(".")[0],
+        prefix=prefix,
     )
     with shown_progress(None) as progress:
         return replay_rows(
             settings.definition,
-            rows(file),
+            rows,
             columns,
             outcomes,
             labels="inside" if delay is None and trouble is None else "topic",

@@ -95,7 +95,9 @@ class Conduct:
         self, policy: Policy, signal: Signal | None, timestamp: int, position: str
     ) -> list[Transition]:
         numbers = {"policy": policy.name, **(signal.evidence() if signal else {})}
-        reason = f"Policy {policy.name}: {policy.do} on {policy.on}."
+        reason = (
+            f"Policy {policy.name}: {policy.do} on {policy.on}{f': {signal.sentence()}' if signal else '.'}"
+        )
         if policy.do == "tell":
             return [
                 Transition(
@@ -205,7 +207,8 @@ class Conduct:
                 again = Decision(Kind.FELL_BACK, None, reason, cause=Cause.POLICY)
                 return again if roster.mode is Mode.CHAMPION else None
             case Kind.FROZEN:
-                return Decision(Kind.UNFROZEN, None, reason) if roster.frozen else None
+                stands = roster.frozen and roster.frozen_by is not Cause.HAND
+                return Decision(Kind.UNFROZEN, None, reason) if stands else None
         in_shadow = any(m.number == trial.number for m in roster.shadows)
         return Decision(Kind.DROPPED, trial.number, reason) if in_shadow else None
 
@@ -295,10 +298,16 @@ class Conduct:
                     raise MeanderError("an operator holds the fallback")
                 return Decision(Kind.RESUMED, None, reason, evidence)
             case "freeze" | "unfreeze":
-                if roster.frozen == (action == "freeze"):
-                    raise MeanderError(f"learning is {'frozen' if roster.frozen else 'on'} already")
                 kind = Kind.FROZEN if action == "freeze" else Kind.UNFROZEN
-                return Decision(kind, None, reason, evidence)
+                by_hand = cause is Cause.HAND
+                takes_over = (
+                    by_hand and roster.frozen_by is Cause.POLICY
+                )  # a person's freeze outlasts a policy's
+                if roster.frozen == (kind is Kind.FROZEN) and not (roster.frozen and takes_over):
+                    raise MeanderError(f"learning is {'frozen' if roster.frozen else 'on'} already")
+                if kind is Kind.UNFROZEN and not by_hand and roster.frozen_by is Cause.HAND:
+                    raise MeanderError("an operator holds learning frozen")
+                return Decision(kind, None, reason, evidence, cause)
         raise MeanderError(f"unknown action {action!r}")
 
     # -- doing it ----------------------------------------------------------------------------------
@@ -342,6 +351,7 @@ class Conduct:
                 evidence.new_server()
             case Kind.FROZEN | Kind.UNFROZEN:
                 roster.frozen = kind is Kind.FROZEN
+                roster.frozen_by = decision.cause if roster.frozen else None
         if kind in CHANGES and self.advice:
             self._withdraw(kind)
         return Transition(

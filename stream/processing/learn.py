@@ -149,14 +149,14 @@ class Learn:
         return self.conduct.check(losses, served, timestamp, position)
 
     def elapsed(
-        self, signals: Sequence[Signal], events: int, timestamp: int, position: str
+        self, signals: Sequence[Signal], events: int | None, timestamp: int, position: str
     ) -> list[Transition]:
         """Let policies see an event: schedules, and signals that need no label.
 
         Parameters
         ----------
         events
-            How many there were.
+            How many there were; None where only a label has come.
         timestamp
             The watermark.
         """
@@ -428,6 +428,7 @@ class Learn:
             "mode": str(roster.mode),
             "cause": roster.cause,
             "frozen": roster.frozen,
+            "frozen_by": roster.frozen_by,
             "newest": roster.newest,
             "good": self.good.state(roster.by_number),
             "task": self.task.state(),
@@ -492,6 +493,7 @@ class Learn:
             elif rule.slot in scores:
                 rule.score = scores[rule.slot]
         roster.mode, roster.cause, roster.frozen = Mode(rest["mode"]), rest["cause"], rest["frozen"]
+        roster.frozen_by = rest.get("frozen_by")  # older snapshots do not tell
         roster.newest = rest["newest"]
         self.good.resume(rest["good"])
         roster.rearrange()

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from learners import snapshot as snapshots
 from learners.contract import TIME_LIMIT, Contract
 from learners.definition import Definition
-from learners.detectors import Signal, SignalKind
+from learners.detectors import Signal
 from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
@@ -245,16 +245,20 @@ class Processor:
 
     def _heard(self, record: Record, outputs: list[Output]) -> None:
         """Note that a label came: the end of a silence, if there was one."""
-        silent = self.watcher.label(self.serve.watermark)
-        if silent:
+        time = self.serve.watermark
+        ended = self.watcher.label(time)
+        if ended is not None:
+            position = position_of(record)
             transition = Transition(
                 kind=Kind.SIGNAL_ENDED,
-                timestamp=self.serve.watermark,
-                position=position_of(record),
-                reason=f"Labels are back, after {silent:,} events without any.",
-                evidence={"signal": str(SignalKind.LABEL_SILENCE), "events": silent},
+                timestamp=time,
+                position=position,
+                reason=ended.about,
+                evidence={"signal": str(ended.kind), "events": ended.labels},
             )
             self._emit(outputs, record, [transition])
+            if self.learn.heeds_events:
+                self._emit(outputs, record, self.learn.elapsed([ended], None, time, position))
 
     def _repair(self, decoded: Decoded) -> bool:
         """Apply the contract's policies; returns whether models may see the event."""

@@ -5,6 +5,7 @@ import logging
 import threading
 import warnings
 from collections import Counter
+from itertools import islice
 
 import msgspec
 import pytest
@@ -176,6 +177,24 @@ def test_the_client_writes_the_public_messages(deployment):
         {"id": "a", "label": "no", "corrects": True},
         {"id": "a", "timestamp": 9, "unavailable": True},
     ]
+
+
+def test_events_say_who_sends_them(deployment):
+    """In the header by which faults are told apart; labels need none, and nobody is named unasked."""
+    brokers, name = deployment.kafka.brokers, deployment.definition.name
+    for producer in ("shop-3", None):
+        with MeanderClient(brokers, name, producer=producer) as client:
+            client.send_event("a", features={"x": 1.5}, key="k")
+            client.send_label("a", "no", key="k")
+    consumer = KafkaConsumer(
+        f"{name}.events", f"{name}.labels", bootstrap_servers=brokers, auto_offset_reset="earliest",
+        consumer_timeout_ms=5000,
+    )  # fmt: skip
+    try:
+        found = Counter((r.topic.rpartition(".")[2], tuple(r.headers)) for r in islice(consumer, 4))
+    finally:
+        consumer.close()
+    assert found == {("events", (("meander-producer", b"shop-3"),)): 1, ("events", ()): 1, ("labels", ()): 2}
 
 
 def test_what_cannot_be_sent_is_said_at_once(deployment):

@@ -57,8 +57,8 @@ def steps(salt: int, moves: list[int]) -> list[tuple[Any, ...]]:
     return made
 
 
-def tell(watcher: Watcher, events: list[tuple[Any, ...]]) -> list[tuple[int, Signal | int]]:
-    told: list[tuple[int, Signal | int]] = []
+def tell(watcher: Watcher, events: list[tuple[Any, ...]]) -> list[tuple[int, Signal | None]]:
+    told: list[tuple[int, Signal | None]] = []
     for event in events:
         told += [(event[-1], signal) for signal in watcher.event(*event)]
         if event[-1] % 3 == 0 and not 600 <= event[-1] < 1200:

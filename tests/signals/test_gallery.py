@@ -1,11 +1,14 @@
 """What is signalled, and what is not, on streams whose changes are known. The long form: ``make signals``."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from producers.scenarios import Scenario, Segment, alternating, scenario
 from producers.truth import judge
+from stream.cli import main
 from tests.signals.gallery import run
 
 
@@ -52,3 +55,17 @@ def test_a_senders_fault_names_sender_and_feature(fault: dict, feature: str, wor
 def test_a_steady_world_is_quiet(seed: int) -> None:
     """No signal of any kind."""
     assert run(replace(alternating(5000), seed=seed)) == []
+
+
+def test_a_scenario_is_replayed_by_its_name(tmp_path: Path) -> None:
+    """As from a file of it: the report counts its rows, the transitions have its signals."""
+    toml = tmp_path / "stagger.toml"
+    made = CliRunner().invoke(main, ["scenario", "stagger", "--definition", str(toml)])
+    assert made.exit_code == 0, made.output
+    out = tmp_path / "out"
+    replayed = CliRunner().invoke(main, ["replay", str(toml), "--scenario", "stagger", "--out", str(out)])
+    assert replayed.exit_code == 0, replayed.output
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 9000
+    assert '"signal":"concept"' in (out / "transitions.jsonl").read_text().replace(" ", "")
+    both = CliRunner().invoke(main, ["replay", str(toml), "rows.csv", "--scenario", "stagger"])
+    assert "Give one of" in both.output

@@ -157,8 +157,10 @@ def test_labels_that_stop_and_return() -> None:
     found = made.send(400, labels=False)
     assert kinds(found) == [("label_silence", None)]
     assert found[0].after > 100
-    assert made.watcher.label(made.time) == 400
-    assert made.watcher.label(made.time) == 0
+    ended = made.watcher.label(made.time)
+    assert ended is not None
+    assert (ended.trigger, ended.labels) == ("label_silence_ended", 400)
+    assert made.watcher.label(made.time) is None
     assert made.send(500) == []
     assert kinds(made.send(2000, labels=False)) == [("label_silence", None)]
 

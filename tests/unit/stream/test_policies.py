@@ -114,6 +114,106 @@ def test_a_policy_that_cannot_act_says_why() -> None:
     assert "no challenger is called 'nobody'" in rejected["reason"]
 
 
+DECLARED = {"x": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}
+WATCHED = {"reference": 256, "budget": 1000, "prediction": False}
+CALM_RULES = {"on_drift": "tell", "parameters": {"budget": 1e9}, "min_labels": 10**6}
+
+
+def watched(*policies: dict[str, Any], **changes: Any) -> Processor:
+    return processor(*policies, drift=CALM_RULES, **{"watch": WATCHED, **changes})
+
+
+def unlabelled(first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
+    return [(source, {k: v for k, v in event.items() if k != "label"}) for source, event in rows(first, last)]
+
+
+def capped(first: int, last: int, low: float, high: float) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (source, {**event, "features": {"x": min(max(event["features"]["x"], low), high), "y": 1.0}})
+        for source, event in rows(first, last)
+    ]
+
+
+def story() -> list[tuple[str, dict[str, Any]]]:
+    """Return events: x moves at row 400, and between 700 and 1,000 there is no label."""
+    return [*rows(0, 400), *capped(400, 700, 0.0, 4.0), *unlabelled(700, 1000), *rows(1000, 1060)]
+
+
+def test_data_drift_may_retrain() -> None:
+    """On a move of the feature it is about only; the record has the signal's sentence."""
+    p = watched(
+        {"on": "data", "of": "x", "do": "retrain", "last": 50, "budget": 1},
+        {"on": "data", "of": "y", "do": "freeze"},
+        watch={**WATCHED, "producers": False, "data": True},
+    )
+    happened = told(fed(p, *rows(0, 400), *capped(400, 500, 0.0, 4.0)), "fell_back", "resumed", "promoted")
+    at = [t["kind"] for t in happened].index("retrained")
+    signal, started = happened[at - 1 : at + 1]
+    assert (signal["evidence"]["signal"], signal["evidence"]["feature"]) == ("data", "x")
+    assert started["reason"] == f"Policy policy-1: retrain on data: {signal['reason']}"
+    assert started["position"] == signal["position"]
+    assert not p.learn.roster.frozen
+
+
+def test_a_senders_fault_may_freeze() -> None:
+    """Nothing is learned from then on; the record names the feature."""
+    p = watched({"on": "producer", "of": "x", "do": "freeze"})
+    happened = told(fed(p, *rows(0, 416), *capped(416, 600, 3.0, 3.0)), "fell_back", "resumed")
+    at = [t["kind"] for t in happened].index("frozen")
+    assert happened[at]["reason"] == f"Policy policy-1: freeze on producer: {happened[at - 1]['reason']}"
+    assert "x is constant: 3" in happened[at]["reason"]
+    assert p.learn.roster.frozen
+
+
+SILENT = [
+    {"name": "stop", "on": "label_silence", "do": "fallback"},
+    {"name": "go", "on": "label_silence_ended", "do": "resume"},
+    {"name": "hold", "on": "label_silence", "do": "freeze"},
+    {"name": "loose", "on": "label_silence_ended", "do": "unfreeze"},
+]
+
+
+def test_rules_answer_while_labels_are_away() -> None:
+    """And nothing is learned; the first label that comes back ends both, and is learned."""
+    p = watched(*SILENT)
+    before = told(fed(p, *rows(0, 200), *unlabelled(200, 450)))[-3:]
+    assert [t["kind"] for t in before] == ["signal", "fell_back", "frozen"]
+    assert before[1]["reason"].startswith("Policy stop: fallback on label_silence: No label for ")
+    learned = p.learn.roster.champion.learned
+    after = told(fed(p, *rows(450, 451)))
+    assert [t["kind"] for t in after] == ["signal_ended", "resumed", "unfrozen"]
+    assert after[2]["reason"].startswith("Policy loose: unfreeze on label_silence_ended: Labels are back, ")
+    assert p.learn.roster.champion.learned == learned + 1
+
+
+def test_what_an_operator_has_frozen_stays_so() -> None:
+    """A policy cannot unfreeze it, not even where it was a policy that had frozen first."""
+    p = watched(*SILENT[2:])
+    fed(p, *rows(0, 200), *unlabelled(200, 450))
+    (taken_over,) = told(fed(p, command("freeze")))
+    assert (taken_over["kind"], taken_over["requested_by"]) == ("frozen", "ada")
+    assert kinds(fed(p, *rows(450, 451))) == ["signal_ended", "rejected"]
+    assert p.learn.roster.frozen
+    assert kinds(fed(p, command("unfreeze", "c2"))) == ["unfrozen"]
+
+
+def test_policies_on_signals_survive_a_restart() -> None:
+    """Whatever was seen and done before a cut: the rest is as without it."""
+    policies = ({"on": "data", "do": "retrain", "times": 2}, {"on": "producer", "do": "tell"}, *SILENT)
+    inputs = Inputs()
+    records = [inputs.add(*message) for message in story()]
+    first, outputs, snapshots = watched(*policies), [], {}
+    for cut, record in enumerate(records):
+        if cut >= 395 and cut % 83 == 0:
+            snapshots[cut] = len(outputs), first.snapshot()
+        outputs += run(first, [record])
+    assert {"signal", "signal_ended", "frozen", "unfrozen", "fell_back"} <= set(kinds(outputs))
+    for cut, (before, snapshot) in snapshots.items():
+        second = watched(*policies)
+        second.restore(snapshot)
+        assert run(second, records[cut:]) == outputs[before:]
+
+
 def test_advice_waits_for_a_person() -> None:
     """Nothing changes before it is approved, advice is given once, and the record names who agreed."""
     p = processor(drift={**QUIET, "on_drift": "challenge"}, mode="advise")
