@@ -156,6 +156,7 @@ class Stage:
                 for number, child in self.workers.items():
                     if child.status is not None:
                         self.story.exits.append(child.status)
+                        child.kill()  # dismisses its watcher
                         self.workers[number] = self._worker(number)
                         self.workers[number].start()
 
