@@ -213,6 +213,26 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probation: bool = False
 
 
+class Versions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table ``[versions]``: which states of the champion are kept, for ``meander rollback``.
+
+    One is kept when it becomes champion, when it stops being champion, and every so many labels.
+
+    Attributes
+    ----------
+    keep
+        How many, the newest; each costs the memory of its state, compressed.
+    age
+        For how long, in event time.
+    every
+        Labels between two states of one champion.
+    """
+
+    keep: int = 10
+    age: str = "30d"
+    every: int = 10_000
+
+
 class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A deployment: the top level of the definition file.
 
@@ -268,6 +288,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drift: Drift = field(default_factory=Drift)
     watch: Watch = field(default_factory=Watch)
     policy: tuple[Policy, ...] = ()
+    versions: Versions = field(default_factory=Versions)
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
@@ -283,7 +304,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _SECTIONS: dict[str, type[Struct]] = {"features": Feature, "models": Model, "rules": Rule}
-_SINGLE: dict[str, type[Struct]] = {"label": Label, "drift": Drift, "watch": Watch}
+_SINGLE: dict[str, type[Struct]] = {"label": Label, "drift": Drift, "watch": Watch, "versions": Versions}
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 
@@ -438,6 +459,7 @@ def _check(d: Definition) -> None:
     _check_drift(d.drift)
     _check_policies(d)
     _check_watch(d)
+    _check_versions(d.versions)
     for key in ("max_ahead", "max_behind"):
         if getattr(d, key) is not None:
             parse_duration(getattr(d, key), key)
@@ -606,6 +628,15 @@ def _check_watch(d: Definition) -> None:
             raise DefinitionError(
                 key, "is not how a category is declared", "Give shares that add up to 1, e.g. { CH = 0.7 }"
             )
+
+
+def _check_versions(versions: Versions) -> None:
+    for key in ("keep", "every"):
+        if getattr(versions, key) < 1:
+            raise DefinitionError(
+                f"versions.{key}", "must be at least 1", "Use the default by removing the line"
+            )
+    parse_duration(versions.age, "versions.age")
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -1,5 +1,6 @@
-"""What happened to whom, and why: transition kinds and the transition record."""
+"""What happened to whom, and why: transition kinds, the transition record, and the versions these tell of."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +26,7 @@ class Kind(StrEnum):
     BENCHED = "benched"  # a member failed again and again: it is neither asked nor taught for a while
     RETURNED = "returned"  # a benched member takes part again, fresh
     ROLLED_BACK = "rolled_back"  # an earlier version became champion again
+    ARCHIVED = "archived"  # the champion's state was kept, to go back to
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on
     ADVISED = "advised"  # decided, and waiting for a person
@@ -35,6 +37,62 @@ class Kind(StrEnum):
     FORGOTTEN = "forgotten"  # what was kept of an entity's waiting events is gone, by command
     EXPIRED = "expired"  # a tick ended the wait of predictions whose label never came
     ORDERED = "ordered"  # nothing happened, but many inputs had left no trace of their order
+
+
+class Point(Struct, frozen=True):
+    """A place in the inputs: ``events:<partition>:<offset>``, and the event time there (milliseconds)."""
+
+    position: str
+    timestamp: int
+
+
+class Version(Struct, kw_only=True, omit_defaults=True):
+    """A version as the transition that made it records it; it never changes afterwards.
+
+    Attributes
+    ----------
+    name
+        ``fraud/v7@123400``: number, then examples it had learned.
+    parent
+        The version it comes from: an earlier record of the same number, the one it was started to replace,
+        or the one it was brought back from.
+    slot
+        Its place in the roster.
+    recipe, parameters
+        What it was made by; ``blend`` for the pool.
+    models
+        Of the pool: the versions in it.
+    definition
+        Fingerprint of the definition.
+    libraries
+        Versions of the libraries it is made of, and of Python.
+    data_from, data_to
+        The span of the inputs it learned from, its parent's apart.
+    seed
+        Of the definition.
+    reason
+        Why it came into being.
+    scores
+        At this moment: mean loss over its life (``loss``), recently (``recent``), and how many labels
+        (``scored``).
+    kept
+        Whether its state was kept, so that ``meander rollback`` can bring it back.
+    """
+
+    name: str
+    parent: str | None = None
+    slot: str
+    recipe: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    definition: str
+    libraries: dict[str, str]
+    data_from: Point
+    data_to: Point
+    seed: int
+    reason: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    kept: bool = False
 
 
 class Transition(Struct, kw_only=True, omit_defaults=True):
@@ -60,6 +118,10 @@ class Transition(Struct, kw_only=True, omit_defaults=True):
         The operator, for commands.
     command
         The id of the command.
+    versions
+        The versions it brought into being.
+    champion
+        Who is champion from here on, where this changed it.
     """
 
     kind: Kind
@@ -72,4 +134,75 @@ class Transition(Struct, kw_only=True, omit_defaults=True):
     evidence: dict[str, Any] = field(default_factory=dict)
     requested_by: str | None = None
     command: str | None = None
+    versions: list[Version] = field(default_factory=list)
+    champion: str | None = None
     schema: int = 1
+
+
+class Reign(Struct, frozen=True):
+    """From when on a version was champion, by what, and why."""
+
+    champion: str
+    since: Point
+    kind: Kind
+    reason: str
+
+
+class Entry(Struct):
+    """A version, and what was decided about it later (transitions that name it, in order)."""
+
+    version: Version
+    kind: Kind
+    decisions: list[Transition] = field(default_factory=list)
+
+
+class Lineage(Struct):
+    """All versions by name, in order of coming, and the champions one after the other."""
+
+    versions: dict[str, Entry] = field(default_factory=dict)
+    reigns: list[Reign] = field(default_factory=list)
+
+    def find(self, name: str) -> Entry | None:
+        """Return a version by whole name, ``v7@1200``, or ``v7``: the last that was recorded of it."""
+        known = [n for n in self.versions if name in (n, short(n), short(n).partition("@")[0])]
+        return self.versions[known[-1]] if known else None
+
+    def ancestors(self, name: str) -> list[str]:
+        """Return parent, its parent and so on."""
+        found: list[str] = []
+        entry = self.versions.get(name)
+        while entry is not None and entry.version.parent is not None and entry.version.parent not in found:
+            found.append(entry.version.parent)
+            entry = self.versions.get(entry.version.parent)
+        return found
+
+
+def short(name: str) -> str:
+    """Return a version's name without the deployment's.
+
+    >>> short("fraud/p3/v7@1234")
+    'v7@1234'
+    """
+    return name.rpartition("/")[2]
+
+
+def lineage_of(transitions: Iterable[Transition]) -> Lineage:
+    """Return the versions that a partition's transitions tell of: these are the registry."""
+    lineage = Lineage()
+    numbers: dict[str, list[Entry]] = {}
+    for transition in transitions:
+        fresh = {version.name for version in transition.versions}
+        for name in {transition.from_version, transition.to_version} - {None}:
+            known = numbers.get(short(str(name)).partition("@")[0])
+            if known and known[-1].version.name not in fresh:
+                known[-1].decisions.append(transition)
+        for version in transition.versions:
+            entry = Entry(version, transition.kind)
+            lineage.versions[version.name] = entry
+            numbers.setdefault(short(version.name).partition("@")[0], []).append(entry)
+            if version.name in (transition.from_version, transition.to_version):
+                entry.decisions.append(transition)
+        if transition.champion is not None:
+            since = Point(transition.position, transition.timestamp)
+            lineage.reigns.append(Reign(transition.champion, since, transition.kind, transition.reason))
+    return lineage

@@ -46,6 +46,8 @@ class Decision(Struct, frozen=True):
         Of which model a fresh version is to start, or whose loss rose.
     model, last
         Its recipe, where it is another; and how many of the last labelled events it learns first.
+    archived
+        Of a rollback to what is not in the roster any more: the version's name.
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Decision(Struct, frozen=True):
     slot: str | None = None
     model: Model | None = None
     last: int = 0
+    archived: str | None = None
 
 
 class Evidence:

@@ -139,6 +139,18 @@ class Member:
         return self.slot != self.origin
 
 
+class Kept(Struct):
+    """A model as it was: name, number and slot of then, table and estimator, and what it had learned."""
+
+    name: str
+    number: int
+    slot: str
+    origin: str
+    model: Model | None
+    estimator: Any
+    learned: int
+
+
 class Asked(Struct, gc=False):
     """The answers of one event; see `stream.messages.Example` for the fields."""
 
@@ -185,6 +197,8 @@ class Roster:
         The number of labels at which the first of those that rest comes back.
     served_by
         How predictions name each of them when it answers; the last is for the default.
+    descent
+        By number, the names of those that members just brought back were made from.
     """
 
     def __init__(self, definition: Definition, task: Task, prefix: str) -> None:
@@ -194,6 +208,7 @@ class Roster:
         self.frozen = False
         self.frozen_by: Cause | None = None
         self.newest = 0
+        self.descent: dict[int, str] = {}
         self.pool = make_pool(task)
         self.blend = Member(BLEND_NUMBER, BLEND, None)
         self.composition: tuple[int, ...] = ()  # the models that the blend's version stands for
@@ -405,6 +420,34 @@ class Roster:
         self.previous, self.champion = self.champion, back
         self.rearrange()
         return back
+
+    def bring_back(self, name: str, kept: Iterable[Kept], blend: bool) -> Member:
+        """Make models as they were kept, as fresh versions in their slots, and champion: one, or their blend.
+
+        The pool is then made of these alone; a single one takes its slot, and the others stay.
+        """
+        old, fresh = self.champion, []
+        for was in kept:
+            self.newest += 1
+            member = Member(
+                self.newest, was.slot, was.estimator, model=was.model, origin=was.origin, parent=was.number
+            )
+            member.started, member.learned = False, was.learned
+            self.descent[member.number] = was.name
+            replaced = next((m for m in self.models if m.slot == was.slot), None)
+            self._take_slot(member, was.slot, replaced)
+            for shadow in self.shadows:
+                if replaced is not None and shadow.parent == replaced.number:
+                    shadow.parent = member.number
+            fresh.append(member)
+        if blend:
+            self.models = fresh
+            self.descent[self.blend.number] = name
+        self.champion = self.blend if blend else fresh[0]
+        if self.champion is not old:
+            self.previous = old
+        self.rearrange()
+        return self.champion
 
     def check_drop(self, member: Member) -> None:
         """Raise `MeanderError` where a challenger cannot be dropped: the blend, or the last model."""

@@ -37,6 +37,7 @@ COMMANDS = (
     "schema",
     "status",
     "why",
+    "versions",
     "ops",
     "operator",
     "completion",

@@ -115,7 +115,8 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
         Known afterwards: a repeated id is carried out once.
     action, target
         What to do, and to which slot or version. ``approve``: the advice of this id. ``apply``: the policy
-        of this name.
+        of this name. ``rollback``: a version whose state is kept (``v7``, ``v7@1200``), or ``at:`` and a
+        time in milliseconds: who was champion then; without target the previous champion, as it is now.
     operator, reason
         Who asked, and why.
     expires_at

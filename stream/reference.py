@@ -11,9 +11,9 @@ from msgspec import NODEFAULT, UNSET, Struct
 
 from learners import expressions
 from learners.bets import RISE_BUDGET
-from learners.definition import Definition, Drift, Feature, Label, Model, Rule
+from learners.definition import Definition, Drift, Feature, Label, Model, Rule, Versions
 from learners.detectors import BINARY, DETECTORS
-from learners.lineage import Kind
+from learners.lineage import Kind, Version
 from learners.policies import Policy
 from learners.recipes import RECIPES, Recipe
 from learners.watch.settings import Watch
@@ -33,6 +33,7 @@ _TABLES: tuple[tuple[str, type[Struct]], ...] = (
     ("drift", Drift),
     ("[policy]", Policy),
     ("watch", Watch),
+    ("versions", Versions),
     ("kafka", Kafka),
     ("snapshots", Snapshots),
     ("web", Web),
@@ -90,7 +91,7 @@ def _definition() -> Iterator[str]:
     )
     yield from ("", "```toml", _EXAMPLE.rstrip(), "```", "", "## Top level", "")
     yield _prose(Definition)
-    sections = {"features", "label", "models", "rules", "drift", "watch", "policy"}
+    sections = {"features", "label", "models", "rules", "drift", "watch", "policy", "versions"}
     yield from ("", *_keys(Definition, skip=sections))
     for heading, struct in _TABLES:
         words = re.sub(r": `\[.+?\]`", "", _prose(struct))  # the heading says it
@@ -193,6 +194,7 @@ def _message(message: Message) -> Iterator[str]:
         yield from ("", _prose(struct), "", *_fields(fields))
     if message.topic == "transitions":
         yield from ("", "Kinds:", "", *_table(("kind", "what happened"), _valued(Kind)))
+        yield from ("", "Versions:", "", _prose(Version), "", *_fields(schema["$defs"]["Version"]))
     if not message.is_input:
         yield from ("", "Headers:", "", *_fields(json_schema("output-headers")))
     if message.examples:
@@ -256,6 +258,10 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return f"list of {_kind(schema['items'])}" if "items" in schema else "list"
     if kind == "object":
         return "table"
+    if schema.get("$ref", "").endswith("/Version"):
+        return "table, see below"
+    if schema.get("$ref", "").endswith("/Point"):
+        return "position and time"
     if "$ref" in schema or "oneOf" in schema:
         return "text, see below"
     return _KINDS.get(kind, "")

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from learners.contract import Contract
 from learners.definition import NUMBER_LIMIT, TEXT_LIMIT, Definition, Label
-from learners.lineage import Kind
+from learners.lineage import Kind, Point, Version
 from stream.codec import MAX_BYTES, MAX_ID
 from stream.docstrings import attributes, summary, values
 from stream.messages import (
@@ -141,6 +141,7 @@ _REFINED: dict[tuple[str, str], Schema] = {
     ("Prediction", "served_by"): {"pattern": "^(champion:.+|rule:.+|default)$"},
     ("Transition", "position"): {"pattern": "^(events|labels|control):[0-9]+:[0-9]+$"},
 }
+_INSIDE: tuple[type[Struct], ...] = (Version, Point)  # structs in fields of messages
 _VERSIONED = r"^[a-z0-9-]+(/p[0-9]+)?/v[0-9]+@[0-9]+$"
 _TRUTH = {("Event", "label"), ("LabelRecord", "label")}
 _SOURCE = "^(events|labels|control):[0-9]+:[0-9]+(:[0-9]+)?$"
@@ -237,7 +238,7 @@ def _identifier(name: str, definition: Definition | None) -> str:
 
 def _components(ref: str, structs: tuple[type[Struct], ...], definition: Definition | None) -> Schema:
     _, generated = msgspec.json.schema_components(structs, ref_template=ref)
-    documented: dict[str, type[Struct]] = {struct.__name__: struct for struct in structs}
+    documented: dict[str, type[Struct]] = {struct.__name__: struct for struct in (*structs, *_INSIDE)}
     components = {}
     for name, schema in generated.items():
         struct = documented.get(name)
@@ -259,7 +260,7 @@ def _struct(schema: Schema, struct: type[Struct]) -> Schema:
             plain = {"const": SCHEMA_VERSION, "default": SCHEMA_VERSION}
             says["schema"] = "Version of the message. Absent: 1."
         plain |= _REFINED.get((name, field), {})
-        if python_names.get(field, field) in ("model_version", "from_version", "to_version"):
+        if python_names.get(field, field) in ("model_version", "from_version", "to_version", "champion"):
             plain["anyOf"] = [{"type": "string", "pattern": _VERSIONED}, {"type": "null"}]
         words = says.get(python_names.get(field, field))
         schema["properties"][field] = {"description": words, **plain} if words else plain

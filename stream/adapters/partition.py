@@ -99,7 +99,7 @@ def recover(
             log.warning("snapshot.refused partition=%d reason=%s", number, error)
             store.set_aside(number, stored.name, str(error))
             processor = Processor(definition, number, keys=keys)
-    processor.serve.keep_clear_of(store.segments(number))
+    processor.keep_clear_of(store.segments(number))
     check_identities(history, number, known)
     tail = Tail(history, number, starts)
     before = dict(processor.next)

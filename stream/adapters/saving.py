@@ -84,13 +84,13 @@ class Saver:
                 data, appended, cost = self._encoded(partition)
             else:  # the partition waits, but timers and pages go on
                 data, appended, cost = await asyncio.to_thread(self._encoded, partition)
-            partition.named.append(frozenset(partition.processor.serve.segments()))
+            partition.named.append(frozenset(partition.processor.segments()))
             settled = await partition.outbox.settle()
         try:
             partition.ends.update(await settled)
             cost += await asyncio.to_thread(self._write, partition, data, appended)
         except BaseException as error:  # whatever it was, what was to be appended may be missing
-            partition.processor.serve.write_all_again()
+            partition.processor.write_all_again()
             partition.named.clear()
             if isinstance(error, ClosedError):
                 return  # somebody else goes on from the snapshot before

@@ -4,6 +4,7 @@ import getpass
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from stream.settings import load_settings
 
 ABOUT = {
     "promote": "Make a challenger the champion, from the next event on.",
-    "rollback": "Make the previous champion the champion again.",
+    "rollback": "Make the previous champion, or a version that is kept, the champion again.",
     "drop": "Remove a challenger.",
     "fallback": "Let only rules answer, until `meander resume`.",
     "resume": "Let the champion answer again.",
@@ -22,8 +23,10 @@ ABOUT = {
     "approve": "Do what a partition advises (in mode advise); `meander status` shows what waits.",
     "apply": 'Do what a policy of the definition (on = "command") says.',
 }
-TARGET = {"promote": True, "drop": True, "retrain": False, "approve": True, "apply": True}
-EXAMPLE = {"approve": " a1 --partition 0", "apply": " swap"}
+TARGET = {
+    "promote": True, "drop": True, "retrain": False, "rollback": False, "approve": True, "apply": True,
+}  # fmt: skip
+EXAMPLE = {"retrain": " lr", "rollback": " v7", "approve": " a1 --partition 0", "apply": " swap"}
 REJECTED, NO_ANSWER = 1, 3  # exit statuses
 
 
@@ -36,7 +39,12 @@ def _command(action: str) -> click.Command:
         wait: float,
         target: str | None = None,
         override: bool = False,
+        at: datetime | None = None,
     ) -> None:
+        if at is not None and target is not None:
+            raise click.UsageError("Give a version, or --at.")
+        if at is not None:
+            target = f"at:{round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)}"
         sys.exit(carry_out(definition, action, target, reason, operator, partition, wait, override))
 
     shown = EXAMPLE.get(action, " lr-next" if action in TARGET else "")
@@ -60,11 +68,23 @@ def _command(action: str) -> click.Command:
         options.insert(1, click.argument("target", required=TARGET[action]))
     if action == "promote":
         options.append(click.option("--override", is_flag=True, help="Although the policy would not yet."))
+    if action == "rollback":
+        help_ = (
+            "To who was champion then, e.g. 2026-11-24T10:00:00Z (event time, UTC where no zone is given)."
+        )
+        options.append(click.option("--at", metavar="TIME", callback=_time, help=help_))
     decorated: Any = run
     for option in reversed(options):
         decorated = option(decorated)
     made: click.Command = click.command(action)(decorated)
     return made
+
+
+def _time(_: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    try:
+        return None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no time, e.g. 2026-11-24T10:00:00Z", param=option) from None
 
 
 def carry_out(

@@ -37,7 +37,7 @@ def command(definition: str, version: str | None, partition: int, as_json: bool)
             if as_json:
                 click.echo(record.value)
             else:
-                _tell(transition, record.timestamp)
+                tell(transition, record.timestamp)
 
 
 def _number(version: str | None) -> str:
@@ -50,11 +50,16 @@ def _number(version: str | None) -> str:
     return f"v{name}" if name.isdigit() else name
 
 
-def _tell(transition: Transition, at: int) -> None:
+def tell(transition: Transition, at: int) -> None:
+    """Print a transition with its evidence."""
     change = " to ".join(v for v in (transition.from_version, transition.to_version) if v)
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1000))
     who = f" by {transition.requested_by}" if transition.requested_by else ""
-    click.echo(f"{when}  {transition.kind}{who}  {change}")
+    click.echo(f"{when(at)}  {transition.kind}{who}  {change}")
     click.echo(f"    {transition.reason}  [{transition.position}]")
     for name, value in transition.evidence.items():
         click.echo(f"    {name}: {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}")
+
+
+def when(at: int) -> str:
+    """Return a time in milliseconds as local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1000))

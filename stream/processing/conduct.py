@@ -12,6 +12,7 @@ from learners.policies import Policy
 from learners.policy import Decision, Evidence
 from learners.roster import Cause, Member, Mode, Roster
 from learners.scores import Score
+from stream.processing.archive import Archive
 
 MOST_ADVICE = 50
 FRESH = {"challenge": Kind.CHALLENGED, "retrain": Kind.RETRAINED, "update": Kind.UPDATED}
@@ -20,6 +21,9 @@ CHANGES = frozenset(FRESH.values()) | {
     Kind.UNFROZEN,
 }  # fmt: skip
 """What waits for a person in mode ``advise``."""
+
+REIGNS = frozenset({Kind.PROMOTED, Kind.ROLLED_BACK})
+"""After these another is champion."""
 
 
 class Conduct:
@@ -31,6 +35,8 @@ class Conduct:
         Of one Processor.
     served
         The score of what was served.
+    archive
+        Keeps champions before and after they change.
 
     Attributes
     ----------
@@ -40,8 +46,11 @@ class Conduct:
         Decisions that wait for a person, by id.
     """
 
-    def __init__(self, definition: Definition, roster: Roster, evidence: Evidence, served: Score) -> None:
+    def __init__(
+        self, definition: Definition, roster: Roster, evidence: Evidence, served: Score, archive: Archive
+    ) -> None:
         self.definition, self.roster, self.evidence, self.served = definition, roster, evidence, served
+        self.archive = archive
         self.automation = Automation(definition)
         self.advice: dict[str, Decision] = {}
         self._advised = 0
@@ -105,7 +114,7 @@ class Conduct:
                 )
             ]
         try:
-            decision = self._wanted(policy, signal, reason, numbers)
+            decision = self._wanted(policy, signal, reason, numbers, timestamp)
         except MeanderError as error:
             reason = f"Policy {policy.name} was not carried out: {error}."
             return [
@@ -126,9 +135,11 @@ class Conduct:
         return [transition]
 
     def _wanted(
-        self, policy: Policy, signal: Signal | None, reason: str, numbers: dict[str, Any]
+        self, policy: Policy, signal: Signal | None, reason: str, numbers: dict[str, Any], timestamp: int
     ) -> Decision:
         target = policy.target
+        if policy.do == "rollback" and target is not None:
+            target = self.archive.find(target, timestamp)
         if target is None and policy.do in FRESH and signal is not None and signal.member is not None:
             concerned = next((m for m in self.roster.members if m.slot == signal.member), None)
             target = concerned.origin if concerned is not None else None
@@ -238,6 +249,8 @@ class Conduct:
                 )
             self._still_makes_sense(decision)
         else:
+            if action == "rollback" and target is not None:
+                target = self.archive.find(target, timestamp)
             decision = self.decision_of(action, target, reason)
         return [self.carry_out(decision, timestamp, position)]
 
@@ -251,7 +264,9 @@ class Conduct:
             raise MeanderError(f"{decision.slot} has a started challenger already")
         if kind is Kind.DROPPED and member is not None:
             roster.check_drop(member)
-        if kind is Kind.ROLLED_BACK and roster.previous is None:
+        if decision.archived is not None and decision.archived not in self.archive:
+            raise MeanderError(f"the state of {decision.archived} is not kept any more")
+        if kind is Kind.ROLLED_BACK and decision.archived is None and roster.previous is None:
             raise MeanderError("there is no previous champion to roll back to")
         if kind is Kind.RESUMED and roster.mode is not Mode.FALLBACK:
             raise MeanderError("the champion answers already")
@@ -275,6 +290,9 @@ class Conduct:
                     roster.check_drop(member)
                 kind = Kind.PROMOTED if action == "promote" else Kind.DROPPED
                 return Decision(kind, member.number, reason, evidence)
+            case "rollback" if target is not None:
+                numbers = {**evidence, "archived": target}
+                return Decision(Kind.ROLLED_BACK, None, reason, numbers, archived=target)
             case "rollback":
                 if roster.previous is None:
                     raise MeanderError("there is no previous champion to roll back to")
@@ -319,6 +337,8 @@ class Conduct:
         slot = decision.slot or roster.champion.slot
         before: str | None = roster.name(roster.champion)
         after: str | None = None
+        if kind in REIGNS:
+            self.archive.keep(roster.champion, timestamp)
         match kind:
             case Kind.CHALLENGED | Kind.RETRAINED | Kind.UPDATED:
                 started = self._start(decision)
@@ -335,7 +355,8 @@ class Conduct:
                 roster.promote(member)
                 evidence.new_reign()
             case Kind.ROLLED_BACK:
-                back = roster.roll_back()
+                archived = decision.archived
+                back = roster.roll_back() if archived is None else self.archive.bring_back(archived)
                 slot, after = back.slot, roster.name(back)
                 evidence.new_reign()
             case Kind.DROPPED if member is not None:
@@ -352,6 +373,8 @@ class Conduct:
             case Kind.FROZEN | Kind.UNFROZEN:
                 roster.frozen = kind is Kind.FROZEN
                 roster.frozen_by = decision.cause if roster.frozen else None
+        if kind in REIGNS:
+            self.archive.keep(roster.champion, timestamp)
         if kind in CHANGES and self.advice:
             self._withdraw(kind)
         return Transition(

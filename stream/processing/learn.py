@@ -21,7 +21,9 @@ from learners.roster import Asked, Cause, Member, Mode, Roster
 from learners.scores import Score
 from learners.tasks import Regression, make_task
 from stream.messages import Command, Example
+from stream.processing.archive import Archive
 from stream.processing.conduct import Conduct
+from stream.processing.registry import Registry
 
 REMEMBERED_COMMANDS = 1000
 CALM = 500  # labels without failing after which a member has a clean sheet
@@ -56,7 +58,10 @@ class Learn:
         label = definition.label
         low, high = (-inf if label.min is None else label.min), (inf if label.max is None else label.max)
         self.residuals = Residuals(label.coverage, low, high) if self._numbers else None
-        self.conduct = Conduct(definition, self.roster, self.evidence, self.served)
+        self.archive = Archive(definition, self.roster)
+        self.registry = Registry(definition, self.roster, self.archive)
+        self.conduct = Conduct(definition, self.roster, self.evidence, self.served, self.archive)
+        self._archive_every = definition.versions.every
         self.heeds_events = self._policies = bool(definition.policy)
         self.commands: dict[str, None] = {}
 
@@ -121,6 +126,8 @@ class Learn:
             roster.pool.learn(answers, label, lag)
             for member, error in self._teach(example.features, label, example.weight):
                 transitions += self.fail(member, error, timestamp, position)
+        if evidence.labels % self._archive_every == 0 and not roster.frozen:
+            transitions.append(self._keep_champion(timestamp, position))
         if self._policies:
             transitions += self._check_policies(example, losses, timestamp, position)
         if not (
@@ -135,6 +142,12 @@ class Learn:
         if signals and self._policies:
             transitions += self.conduct.follow(signals, None, timestamp, position)
         return transitions
+
+    def _keep_champion(self, timestamp: int, position: str) -> Transition:
+        champion = self.roster.champion
+        self.archive.keep(champion, timestamp)
+        reason = f"After {self.evidence.labels:,} labels the champion's state is kept."
+        return self._told(Kind.ARCHIVED, champion, reason, {}, timestamp, position)
 
     def _check_policies(
         self, example: Example, losses: list[float | None], timestamp: int, position: str
@@ -436,6 +449,7 @@ class Learn:
             "evidence": self.evidence,
             "conduct": self.conduct.state(),
             "commands": list(self.commands),
+            "registry": self.registry.state(),
         }
         residuals = {} if self.residuals is None else self.residuals.state()
         late = _encode(_Late(self.foresight.state(), residuals))
@@ -504,6 +518,7 @@ class Learn:
         self.conduct.evidence, self.conduct.served = self.evidence, self.served
         self.conduct.resume(rest["conduct"])
         self.commands = dict.fromkeys(rest["commands"])
+        self.registry.resume(rest["registry"])
         if "late" in sections:  # snapshots from before quality was foreseen have none
             late = _decode(sections["late"])
             self.foresight.resume(late.foresight)

@@ -451,6 +451,8 @@ class Processor:
     # -- outputs -----------------------------------------------------------------------------------
 
     def _emit(self, outputs: list[Output], record: Record, transitions: list[Transition]) -> None:
+        if transitions:
+            self.learn.registry.note(transitions)
         for transition in transitions:
             self._recent.append(transition)
             self.revision += transition.kind in CHANGES
@@ -495,18 +497,38 @@ class Processor:
 
     def snapshot(self, **facts: Any) -> bytes:
         """Return the whole state as one fact: what is learned, what waits, and every position."""
-        return self._packed(self.serve.state(), facts)
+        return self._packed(self.serve.state(), self.learn.archive.state(), facts)
 
     def checkpoint(self, **facts: Any) -> tuple[bytes, list[Appended]]:
-        """Return a snapshot whose part for what waits names segments, and what to append to these first.
+        """Return a snapshot that names segments (of what waits, of versions), and what these need first.
 
-        What was given before counts as appended; if it was not, call `Serve.write_all_again`.
+        What was given before counts as appended; if it was not, call `write_all_again`.
         """
-        serve, appended = self.serve.checkpoint()
-        return self._packed(serve, facts), appended
+        serve, waiting = self.serve.checkpoint()
+        versions, kept = self.learn.archive.checkpoint()
+        return self._packed(serve, versions, facts), waiting + kept
 
-    def _packed(self, serve: bytes, facts: dict[str, Any]) -> bytes:
-        sections = {"serve": serve, "repair": self.repair.state(), "watch": self.watcher.state()}
+    def segments(self) -> list[str]:
+        """Return the names of the segments that the last checkpoint names."""
+        return self.serve.segments() + self.learn.archive.segments()
+
+    def keep_clear_of(self, segments: list[str]) -> None:
+        """Append to none of these segments: they are there already."""
+        self.serve.keep_clear_of(segments)
+        self.learn.archive.keep_clear_of(segments)
+
+    def write_all_again(self) -> None:
+        """Take nothing for granted of what `checkpoint` gave: it may not have been written."""
+        self.serve.write_all_again()
+        self.learn.archive.write_all_again()
+
+    def _packed(self, serve: bytes, versions: bytes, facts: dict[str, Any]) -> bytes:
+        sections = {
+            "serve": serve,
+            "versions": versions,
+            "repair": self.repair.state(),
+            "watch": self.watcher.state(),
+        }
         sections |= self.learn.state()
         self._sizes = {
             int(name.removeprefix("member.")): len(data)
@@ -552,6 +574,7 @@ class Processor:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
         self.learn.resume(sections)
         self.serve.resume(sections["serve"], read)
+        self.learn.archive.resume(sections["versions"], read)
         self.repair.resume(sections["repair"])
         if "watch" in sections:  # snapshots from before anything was watched have none
             self.watcher.resume(sections["watch"])

@@ -103,6 +103,15 @@ class Shelf(Generic[T]):
             self._live[segment] -= 1
         return self._unpack(identifier, number, time, data[HEAD.size :])
 
+    def peek(self, identifier: str) -> T | None:
+        """Return what stands under an id, and leave it there; None when there is nothing."""
+        found = self._held.get(identifier)
+        if found is None or type(found) is tuple:
+            return None if found is None else found[2]
+        data = cast(bytes, found)
+        number, time, _ = HEAD.unpack_from(data)
+        return self._unpack(identifier, number, time, data[HEAD.size :])
+
     def _sweep(self) -> None:
         """Leave what is gone out of the heap."""
         self._times = [(time, number, i) for i, number, time in self._entries()]

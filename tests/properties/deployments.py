@@ -12,7 +12,7 @@ POLICIES = [
 ]
 DEPLOYMENTS = [
     definition(),
-    definition(models=TWO, drift=QUICK),
+    definition(models=TWO, drift=QUICK, versions={"keep": 2, "age": "150ms", "every": 3}),
     definition(models=TWO, drift={**QUICK, "on_drift": "retrain", "probation": True}, policy=POLICIES),
     definition(models=TWO, drift=QUICK, policy=POLICIES, mode="advise"),
     definition(models=TWO, champion="lr", drift={**QUICK, "on_drift": "fallback"}, loss="balanced"),

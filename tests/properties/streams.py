@@ -48,7 +48,9 @@ commands = st.fixed_dictionaries(
         ),
     },
     optional={
-        "target": st.sampled_from(["lr", "lr-next", "lr-new", "blend", "v2", "a1", "a2", "hand", "nobody"]),
+        "target": st.sampled_from(
+            ["lr", "v1", "at:200", "lr-next", "lr-new", "blend", "v2", "a1", "a2", "hand", "nobody"]
+        ),
         "expires_at": TIMES,
     },
 )

@@ -65,12 +65,12 @@ def test_checkpoints_change_nothing(records: list[Record], made: Definition, dat
             if step == "save":
                 last = snapshot, number
             else:
-                processor.serve.write_all_again()
+                processor.write_all_again()
         elif step == "restart" and last is not None:
             snapshot, cut = last
             processor = Processor(made)
             processor.restore(snapshot, read=lambda segment, length: stored[segment][:length])
-            processor.serve.keep_clear_of(list(stored))
+            processor.keep_clear_of(list(stored))
             again = run(processor, records[cut:number])
             assert again == [] or outputs[-len(again) :] == again
         outputs += run(processor, [new])
