@@ -22,6 +22,7 @@ from stream.logs import set_up
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
+COLLECTIONS = (50_000, 20, 20)  # thresholds of garbage collection: each full one walks through all that waits
 
 
 def build_app(settings: Settings) -> MeanderApp:
@@ -58,7 +59,7 @@ def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     # what was imported stays: no more of it is walked through, and the rest less often
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*COLLECTIONS)
     quiet = not sys.stderr.isatty()  # else what is told is no longer JSON alone
     worker = Worker(app, quiet=quiet, override_logging=False, redirect_stdouts=False)
     worker.spinner = None

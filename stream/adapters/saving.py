@@ -91,6 +91,7 @@ class Saver:
             cost += await asyncio.to_thread(self._write, partition, data, appended)
         except BaseException as error:  # whatever it was, what was to be appended may be missing
             partition.processor.write_all_again()
+            partition.cost = max(partition.cost, STALL)  # all that waits: seconds, where a million do
             partition.named.clear()
             if isinstance(error, ClosedError):
                 return  # somebody else goes on from the snapshot before
