@@ -123,9 +123,11 @@ class Lane:
     async def _process(self, batch: Batch, partition: Partition) -> None:
         process, source = partition.processor.process, self._sources[batch.topic]
         number = batch.partition
-        await self._check_place(batch, partition.processor.next[source])
+        skipped = await self._skipped(batch, partition.processor.next[source])
         began = time.perf_counter()
         outputs: list[Output] = []
+        for record in skipped:
+            outputs += process(record)
         for start in range(0, len(batch), SLICE):
             for r in batch[start : start + SLICE]:
                 record = Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
@@ -133,7 +135,7 @@ class Lane:
             if start + SLICE < len(batch):
                 await asyncio.sleep(0)
         done = time.perf_counter()
-        self.processed += len(batch)
+        self.processed += len(skipped) + len(batch)
         partition.tally.take(source, outputs)
         partition.reached[source] = batch.timestamp
         delays = partition.processor.delays
@@ -148,8 +150,11 @@ class Lane:
         """Note the latency of answers that were acknowledged a moment ago."""
         self.tally.latency.add_ages(time.time() * 1000, appended)
 
-    async def _check_place(self, batch: Batch, expected: int) -> None:
-        """Make sure that a batch follows what was processed: the client seeks elsewhere where it must.
+    async def _skipped(self, batch: Batch, expected: int) -> list[Record]:
+        """Return what lies between what was processed and a batch: none, unless something went astray.
+
+        The client seeks elsewhere where it must, and rebalances that overtake each other lose what was
+        fetched between them.
 
         Raises
         ------
@@ -158,17 +163,26 @@ class Lane:
         """
         first = batch[0].offset
         if first == expected:
-            return
+            return []
         place = f"{batch.topic}[{batch.partition}]"
         if first < expected:
             raise LostStateError(f"{place} was made anew while this worker ran. {REMEDY}")
         tp = TP(batch.topic, batch.partition)
         begins = (await self.app.consumer.earliest_offsets(tp))[tp]
-        if begins > expected:  # else only compaction or markers of transactions lie between
+        if begins > expected:
             raise LostStateError(
                 f"{place} begins at {begins}, but the state stands at {expected}: retention took what is "
                 f"between. {REMEDY}"
             )
+        source = self._sources[batch.topic]
+        skipped = await asyncio.to_thread(self._read, source, batch.partition, expected, first)
+        if skipped:  # else only compaction or markers of transactions lie between
+            log.warning("inputs.skipped place=%s from=%d to=%d: read again", place, expected, first)
+        return skipped
+
+    def _read(self, source: str, number: int, start: int, end: int) -> list[Record]:
+        with self.open_history() as history:
+            return list(history.read(source, number, start, end))
 
     async def _send(self, partition: Partition, outputs: list[Output]) -> None:
         """Hand outputs to the outbox, in order."""

@@ -15,8 +15,9 @@ from stream import toml
 from stream.adapters import failpoints
 from stream.adapters.faust_worker import Lane
 from stream.adapters.file_store import FileStore
-from stream.adapters.lane import ClosedError, Lease, Outbox
+from stream.adapters.lane import Batch, ClosedError, Lease, Outbox
 from stream.adapters.watchdog import Signs, Suspicion
+from stream.messages import Record
 from stream.settings import load_settings
 from tests.support import MemoryLog
 
@@ -199,6 +200,10 @@ class Consumer:
     def _ensure_consumer(self) -> Self:
         return self
 
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        """Return where topics begin."""
+        return dict.fromkeys(tps, 0)
+
     def partitions_for_topic(self, _: str) -> set[int]:
         """Return the partitions of any topic."""
         return {0}
@@ -246,5 +251,33 @@ def test_what_is_revoked_while_it_is_restored_is_let_go(tmp_path: Path) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert not lane.ready
         FileStore(tmp_path / "snapshots").lock(0)
+
+    asyncio.run(story())
+
+
+def test_inputs_that_the_consumer_skipped_are_read_again(tmp_path: Path) -> None:
+    """A batch that begins further on: what lies between is processed first, each record once."""
+    file = tmp_path / "deployment.toml"
+    file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
+    settings, history, store = load_settings(file, {}), SlowLog(), FileStore(tmp_path / "snapshots")
+    history.answer.set()
+
+    async def story() -> None:
+        events = TP(settings.topic("events"), 0)
+        consumer, broker = Consumer({events}), Broker()
+        app = SimpleNamespace(consumer=consumer, producer=broker, consumer_generation_id=1)
+        keys = Keys("known to everybody: for tests only")
+        lane = Lane(settings, app, store, keys, lambda: history)  # type: ignore[arg-type, return-value]
+        await lane.restore()
+        records = [Record("events", 0, n, 0, None, b'{"id": "e%d"}' % n, ()) for n in range(5)]
+        history.topics["events"] = records
+        lane.lease.renew(lane.lease.clock())
+        batch = Batch(records[3:])
+        batch.topic, batch.partition, batch.timestamp = events.topic, 0, 0
+        await lane.handle(batch, 1)
+        assert lane.partitions[0].processor.next["events"] == 5
+        await (await lane.partitions[0].outbox.settle())
+        assert len(broker.log["n.dead-letters"]) + len(broker.log.get("n.predictions", ())) >= 5
+        lane.partitions[0].outbox.close()
 
     asyncio.run(story())
