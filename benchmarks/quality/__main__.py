@@ -18,12 +18,13 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from learners.presets import PRESETS, ROSTERS
-from quality import kept, page, runs
+from quality import kept, page, promotions, runs, turns
 from quality.answers import answers, is_cached
 from quality.streams import STREAMS, Stream
 
@@ -73,7 +74,7 @@ def measure(stream: Stream, cached_only: bool, ablations: bool = True) -> page.R
     return result
 
 
-def write(results: list[page.Result]) -> str:
+def write(results: list[page.Result], decisions: Sequence[promotions.Row] = ()) -> str:
     """Return the page."""
     lines = [
         "# Quality",
@@ -84,7 +85,11 @@ def write(results: list[page.Result]) -> str:
         "gallery of drift. Test then train; models see the features of their event only, never labels of",
         "before. The pool, bets and policy are those of the worker, run over members' answers that were",
         "computed once. Accuracy; for numbers the mean absolute error. A dash: not measured. A star: HAT or",
-        "ARF-10 is not measured there, and the best single model is one of the others. One seed.",
+        "ARF-10 is not measured there, and the best single model is one of the others. One seed. Errors of",
+        "numbers count from the first event after a label.",
+        "",
+        "`make quality` goes on from what it kept in `.quality/` (or `MEANDER_QUALITY`): members' answers",
+        "until their own code changes, figures until the code that decides does.",
         "",
         *_unmeasured(results),
         "## In short",
@@ -123,6 +128,16 @@ def write(results: list[page.Result]) -> str:
         "signals; promotions; fallbacks.",
         "",
         *page.signals_table(results),
+        "",
+        "## Decisions",
+        "",
+        "Promotions and demotions: losses are simulated; proofs, stakes and needs are the worker's, looked",
+        "at after every label. The two turns: *balanced* on streams of the gallery, one seed.",
+        "",
+        *page.table(
+            ("what", "goal", "measured", "holds"),
+            [(r.what, r.goal, r.measured, "yes" if r.holds else "**no**") for r in decisions],
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -166,7 +181,11 @@ def main() -> None:
         told = ", ".join(f"{p} {r.score.value:.4f}" for p, r in result.runs.items())
         took = f"{time.monotonic() - start:.0f} s"
         print(f"{number}/{len(names)} {name}: {told} ({took})", file=sys.stderr, flush=True)
-    text = write(results)
+    decisions = []
+    if not options.only:
+        for name, make in (("promotions", promotions.rows), ("turns", turns.rows)):
+            decisions += kept.rows(name, make, older=options.page, only_kept=options.page)
+    text = write(results, decisions)
     if options.stdout:
         print(text)
     else:

@@ -2,11 +2,14 @@
 
 import hashlib
 import pickle
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 
 from quality import answers
 from quality.page import Result
+from quality.promotions import Row
 from quality.streams import Stream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +37,24 @@ def find(stream: Stream, missing: tuple[str, ...], older: bool) -> Result | None
     digest, then, told = pickle.loads(path.read_bytes())  # written by `keep` alone
     same = digest == _digest() and then == missing
     return Result(stream, **{**told, "older": not same}) if same or older else None
+
+
+def rows(name: str, make: Callable[[], Iterable[Row]], older: bool, only_kept: bool) -> list[Row]:
+    """Return the rows of a table kept under a name, or make and keep them."""
+    path = answers.CACHE / "results" / f"{name}.rows"
+    if path.exists():
+        digest, found = pickle.loads(path.read_bytes())
+        if older or digest == _digest():
+            return list(found)
+    if only_kept:
+        return []
+    made = []
+    for row in make():
+        print(f"  {row.what}: {row.measured}", file=sys.stderr, flush=True)
+        made.append(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps((_digest(), made)))
+    return made
 
 
 def _path(stream: Stream) -> Path:

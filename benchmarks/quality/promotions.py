@@ -48,12 +48,12 @@ def rows(pairs: int = PAIRS) -> Iterator[Row]:
         measured = f"{share:.1%} of {pairs:,}"
         yield Row(f"{what}: promoted within {LONG:,}", "at most 5%", measured, share <= 0.05)
     for gain, goal in ((0.02, 2000), (0.04, None)):
-        found = [_promoted(_better(seed, gain)) for seed in range(few)]
+        found = [_promoted(_better(seed, gain)) for seed in range(pairs)]
         took = median(LONG if n is None else n for n in found)
         yield Row(
             f"{100 * gain:.0f} points better, differ on 10%: labels until promoted",
             f"median at most {goal:,}" if goal else "",
-            f"{took:,.0f} ({found.count(None)} of {few} never)",
+            f"{took:,.0f} ({found.count(None)} of {pairs:,} never)",
             goal is None or took <= goal,
         )  # fmt: skip
     for signals in (0, 100):

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from learners import catalogue
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "quality.md").read_text(encoding="utf-8")
 NEAR = 0.005  # six rows of Phishing: sums of float32 differ between processors
@@ -63,3 +65,48 @@ def test_the_harness_scores_as_a_plain_loop(quality: Any) -> None:
     served = quality.runs.run(stream, roster, warm_up=0, champion="m", drift={"on_drift": "tell"})
 
     assert served.score.value == pytest.approx(alone.value, abs=0.002)
+
+
+def test_answers_depend_on_the_code_the_member_is_made_of_alone(quality: Any) -> None:
+    """A change of another recipe leaves a tree's answers; one of what a member's class names does not."""
+    from quality.answers import sources
+
+    stream = quality.STREAMS["Phishing"]
+    definition = stream.definition({"m": {"recipe": "near_rows"}})
+    tree = "".join(sources(catalogue.build("hoeffding_adaptive_tree", definition, {})))
+    near = "".join(sources(catalogue.build("near_rows", definition, {})))
+
+    assert "class _AdaptiveTree" in tree
+    assert "class _InOrder" in tree
+    assert "NearRows" not in tree
+    assert "class NearRowsClassifier" in near
+    assert "class Vectors" in near
+    assert "_AdaptiveTree" not in near
+
+
+def test_what_was_measured_is_kept_until_the_code_changes(
+    quality: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted run goes on; figures of other code are taken only when asked for, and say so."""
+    from quality import kept, page
+
+    stream = quality.STREAMS["Phishing"]
+    kept.keep(page.Result(stream), ("waves",))
+
+    assert kept.find(stream, ("waves",), older=False) is not None
+    assert kept.find(stream, (), older=False) is None
+    monkeypatch.setattr(kept, "_digest", lambda: "changed")
+    assert kept.find(stream, ("waves",), older=False) is None
+    older = kept.find(stream, ("waves",), older=True)
+    assert older is not None
+    assert older.older
+
+
+def test_decisions_are_rarely_wrong(quality: Any) -> None:
+    """A small part of that table: equal members are not promoted, a fallen champion is demoted."""
+    from quality import promotions
+
+    rows = list(promotions.rows(pairs=20))
+
+    assert all(row.holds for row in rows if row.what.startswith("equal"))
+    assert any(row.holds for row in rows if "turns to .30:" in row.what)
