@@ -10,7 +10,7 @@ SOURCES := learners stream producers monitoring meander
 JOBS ?= 2
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check generate test fuzz chaos soak bench signals quality up clean
+.PHONY: help venv kafka system demo check generate test fuzz chaos soak bench pictures signals quality up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -78,6 +78,9 @@ generate: $(VENV)/.test ## What is made from the code: schemas, references, Open
 
 bench: $(VENV)/.bench kafka ## Side by side with the field, on a real Kafka: about half an hour
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results
+
+pictures: $(VENV)/.test kafka ## The pictures of the operations page in the README: two minutes
+	$(BIN)/python tools/pictures.py
 
 signals: $(VENV)/.test ## Every change of the gallery of drift signalled, steady streams quiet: minutes
 	$(BIN)/python -m tests.signals

@@ -138,7 +138,10 @@ class Board:
         alive = [s for s in shown if now - s.at <= SILENT]
         happenings = [h for h in reversed(self._told()) if partition is None or partition in h.partitions]
         serving, sentence, why = _sentence(rows, self.deployment)
-        change = next((h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")), None)
+        changes = [h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")]
+        change = next(iter(changes), None)
+        if any(row.serving == "fallback" for row in rows):  # whatever challengers did since
+            change = next((h for h in changes if h.kind == Kind.FELL_BACK), change)
         if change is not None:
             title = TITLES.get(change.kind, change.kind.replace("_", " "))
             why = f"{why} Last change: {title}{f' ({change.slot})' if change.slot else ''}.".strip()
@@ -394,8 +397,11 @@ def _sentence(rows: Sequence[PartitionRow], deployment: str) -> tuple[str, str, 
         return "champion", f"{whom} serves{where}", _frozen(rows)
     parts = []
     if by.get("fallback"):
-        held = any(row.held for row in rows if row.serving == "fallback")
-        parts.append(f"Rules serve {_where(by['fallback'])}{', held by an operator' if held else ''}.")
+        held = [row.number for row in rows if row.serving == "fallback" and row.held]
+        if len(by["fallback"]) < count:
+            parts.append(f"Rules serve {_where(by['fallback'])}.")
+        if held:
+            parts.append("Held by an operator." if len(held) == count else f"Held in {_where(held)}.")
     if by.get("warm_up"):
         parts.append(f"{_where(by['warm_up']).capitalize()} still warming up: rules answer.")
     if by.get("nobody"):
@@ -403,8 +409,6 @@ def _sentence(rows: Sequence[PartitionRow], deployment: str) -> tuple[str, str, 
     why = " ".join([*parts, _frozen(rows)]).strip()
     if champions:
         return "mixed", f"{whom} serves {len(champions)} of {count} partitions", why
-    if count == 1:
-        why = why.replace(" partition 0", "") if rows[0].number == 0 else why
     head = "Rules serve, while models warm up" if not by.get("fallback") else "Rules serve"
     return "rules", head if count == 1 else f"{head}: {count} partitions", why
 

@@ -107,16 +107,16 @@ def run(rate: float = RATE, console: Console | None = None, brokers: str | None 
         own = brokers is None
         if brokers is None:
             with console.status("Starting a broker"):
-                brokers = parts.enter_context(_broker(folder))
+                brokers = parts.enter_context(own_broker(folder))
         settings = _define(folder, brokers, own, stream)
         create_topics(settings)
         if not own:
             parts.callback(delete_topics, settings)
-        worker = parts.enter_context(_part(folder, "worker", "worker", str(settings.file)))
+        worker = parts.enter_context(part(folder, "worker", "worker", str(settings.file)))
         with console.status("Starting a worker"):
             wait_until_ready(settings, worker)
         producer = parts.enter_context(
-            _part(
+            part(
                 folder, "producer", "produce", str(settings.file), "--scenario", SCENARIO, "--rate", str(rate)
             )
         )
@@ -128,7 +128,8 @@ def run(rate: float = RATE, console: Console | None = None, brokers: str | None 
 
 
 @contextmanager
-def _broker(folder: Path) -> Iterator[str]:
+def own_broker(folder: Path) -> Iterator[str]:
+    """Yield the address of a broker that ends with this; raises `BrokerMissingError` where none is there."""
     try:
         with embedded() as address:
             yield address
@@ -153,7 +154,8 @@ def _define(folder: Path, brokers: str, own: bool, stream: Made) -> Settings:
     return load_settings(file, {})
 
 
-def _part(folder: Path, name: str, *arguments: str) -> Child:
+def part(folder: Path, name: str, *arguments: str) -> Child:
+    """Return a Meander command to run beside this, its output in a file of that name."""
     return Child([sys.executable, "-m", "stream", *arguments], folder, folder / f"{name}.log")
 
 
@@ -164,7 +166,7 @@ def wait_until_ready(settings: Settings, worker: Child, seconds: float = 60.0) -
         if worker.pid is None:
             raise DemoError(f"the worker ended. {worker.last_words()}")
         try:
-            _get(settings, "readyz")
+            get(settings, "readyz")
         except OSError:
             if time.monotonic() > deadline:
                 raise DemoError(
@@ -175,7 +177,8 @@ def wait_until_ready(settings: Settings, worker: Child, seconds: float = 60.0) -
             return
 
 
-def _get(settings: Settings, path: str) -> bytes:
+def get(settings: Settings, path: str) -> bytes:
+    """Return what the worker's web server answers; raises `OSError` where it does not."""
     url = f"http://{settings.web.host}:{settings.web.port}/{path}"
     with urllib.request.urlopen(url, timeout=2) as answer:
         content: bytes = answer.read()
@@ -236,7 +239,7 @@ class View:
     def _look(self) -> None:
         self._speed.append((time.monotonic(), self.count))
         try:
-            state = json.loads(_get(self._settings, "api/v1/state"))
+            state = json.loads(get(self._settings, "api/v1/state"))
         except OSError:
             return
         for partition in state["partitions"]:

@@ -1,6 +1,7 @@
-"""Takes the pictures of the operations page that the README shows: ``python tools/pictures.py``.
+"""Takes the pictures of the operations page that the README shows: ``make pictures``.
 
-A world flips after half a minute; the page is looked at while a challenger proves itself, and once it serves.
+A model serves; then the world flips, drift is signalled and rules answer. With a folder as its argument it
+also leaves both moments there in every theme and width, to be looked at.
 """
 
 import random
@@ -19,7 +20,9 @@ from stream.adapters.topics import create_topics
 from stream.settings import load_settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-STEADY, RATE, NOISE = 40.0, 100.0, 0.06  # seconds before the flip; events a second; share of wrong labels
+STEADY, RATE, NOISE = 45.0, 100.0, 0.04  # seconds before the flip; events a second; share of wrong labels
+HINT = 0.85  # how often the rule is right, in either world
+LOOKS = {"wide-light": (1280, 900, "light"), "wide-dark": (1280, 900, "dark"), "narrow": (390, 844, "light")}
 
 
 def deployment(brokers: str, port: int) -> dict[str, object]:
@@ -27,12 +30,12 @@ def deployment(brokers: str, port: int) -> dict[str, object]:
         "name": "fraud",
         "task": "binary",
         "scope": "partition",
-        "champion": "lr",
-        "features": {"amount": {}},
+        "champion": "bayes",
+        "features": {"amount": {}, "disputed": {"type": "boolean"}},
         "label": {"classes": ["legit", "fraud"]},
-        "models": {"lr": {"recipe": "logistic_regression"}, "tree": {"recipe": "hoeffding_tree"}},
-        "rules": {"large": {"when": "amount > 0.3", "then": "fraud"}},
-        "drift": {"min_labels": 300},
+        "models": {"bayes": {"recipe": "naive_bayes"}, "tree": {"recipe": "hoeffding_tree"}},
+        "rules": {"disputed": {"when": "disputed == true", "then": "fraud"}},
+        "drift": {"on_drift": "fallback", "min_labels": 400},
         "kafka": {"brokers": brokers, "partitions": 4},
         "web": {"port": port},
     }
@@ -42,12 +45,13 @@ def live(client: MeanderClient, chance: random.Random, number: int, flipped: boo
     amount = chance.uniform(-1, 1)
     fraud = ((amount > 0) != flipped) != (chance.random() < NOISE)
     identifier = f"e{number}"
-    sent = {"amount": amount} if number % 97 else {"amount": "much"}
+    disputed = fraud == (chance.random() < HINT)
+    sent = {"amount": amount if number % 97 else "much", "disputed": disputed}
     client.send_event(identifier, features=sent, key=identifier)
     client.send_label(identifier, "fraud" if fraud else "legit", key=identifier)
 
 
-def main() -> None:
+def main(folder_to_look: Path | None) -> None:
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as name, java_kafka(Path(name) / "kafka") as broker:
         folder = Path(name)
@@ -59,8 +63,8 @@ def main() -> None:
             chance, number = random.Random(7), 0  # noqa: S311
             chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             pages = {
-                scheme: chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-                for scheme in ("light", "dark")
+                look: chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                for look, (width, height, scheme) in LOOKS.items()
             }
             with MeanderClient(broker.address, "fraud") as client:
                 began = time.monotonic()
@@ -73,23 +77,25 @@ def main() -> None:
                         live(client, chance, number, time.monotonic() - began > STEADY)
                         time.sleep(1 / RATE)
 
-                run(STEADY - 5)
+                run(STEADY - 15)
                 for page in pages.values():
                     page.goto(f"http://127.0.0.1:{port}/ops/")
-                light, dark = pages["light"], pages["dark"]
-                for picture, page, kind in (
-                    ("page-drift.png", light, "Challenger started"),
-                    ("page.png", dark, "Promoted"),
+                for moment, look, sentence in (
+                    ("page", "wide-light", "serves all 4 partitions"),
+                    ("page-drift", "wide-dark", "Rules serve: 4 partitions"),
                 ):
                     for _ in range(120):
-                        if page.locator("#happenings", has_text=kind).count():
+                        if sentence in (pages[look].locator("#sentence").text_content() or ""):
                             break
-                        run(1.0)
-                    run(3.0 if picture == "page-drift.png" else 25.0)
-                    expect(page.locator("#live-text")).to_have_text("Live")
-                    page.screenshot(path=DOCS / picture)
+                        run(0.5)
+                    run(10.0 if moment == "page" else 2.0)
+                    for name, page in pages.items():
+                        expect(page.locator("#live-text")).to_have_text("Live")
+                        if folder_to_look is not None:
+                            page.screenshot(path=folder_to_look / f"{moment}-{name}.png", full_page=True)
+                    pages[look].screenshot(path=DOCS / f"{moment}.png")
             chromium.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if sys.argv[1:] else None)

@@ -67,7 +67,7 @@ class Chart {
     const axis = { stroke: quiet, font, ticks: { show: false } };
     this.plot = new uPlot({
       ...this.size(),
-      padding: [38, 12, 6, 0],
+      padding: [38, 28, 6, 0],
       cursor: { y: false, points: { size: 5 } },
       legend: { show: false },
       scales: { y: { range: (_, __, most) => [0, Math.max(0.05, (most || 0) * 1.1)] } },

@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections.abc import Iterator
 
 import click
 import msgspec
 
 from learners.lineage import Transition
-from stream.settings import load_settings
+from stream.settings import Settings, load_settings
 
 
 @click.command()
@@ -22,22 +23,31 @@ def command(definition: str, version: str | None, partition: int, as_json: bool)
     Example:
       meander why deployment.toml v7
     """
-    from stream.app import open_log
-
     settings = load_settings(definition)
     if not 0 <= partition < settings.partitions:
         raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
+    for line in timeline(settings, partition, version, as_json=as_json):
+        click.echo(line)
+
+
+def timeline(
+    settings: Settings, partition: int = 0, version: str | None = None, *, as_json: bool = False
+) -> Iterator[str]:
+    """Yield the lines that tell what happened in a partition, to one version or to all."""
+    from stream.app import open_log
+
     with open_log(settings) as log:
         first, end = log.bounds("transitions", partition)
         for record in log.read("transitions", partition, first, end):
-            transition = msgspec.json.decode(record.value or b"", type=Transition)
+            value = record.value or b""
+            transition = msgspec.json.decode(value, type=Transition)
             names = {_number(transition.from_version), _number(transition.to_version)}
             if version is not None and _number(version) not in names:
                 continue
             if as_json:
-                click.echo(record.value)
+                yield value.decode()
             else:
-                tell(transition, record.timestamp)
+                yield from lines(transition, record.timestamp)
 
 
 def _number(version: str | None) -> str:
@@ -52,12 +62,18 @@ def _number(version: str | None) -> str:
 
 def tell(transition: Transition, at: int) -> None:
     """Print a transition with its evidence."""
+    for line in lines(transition, at):
+        click.echo(line)
+
+
+def lines(transition: Transition, at: int) -> Iterator[str]:
+    """Yield the lines of a transition with its evidence."""
     change = " to ".join(v for v in (transition.from_version, transition.to_version) if v)
     who = f" by {transition.requested_by}" if transition.requested_by else ""
-    click.echo(f"{when(at)}  {transition.kind}{who}  {change}")
-    click.echo(f"    {transition.reason}  [{transition.position}]")
+    yield f"{when(at)}  {transition.kind}{who}  {change}"
+    yield f"    {transition.reason}  [{transition.position}]"
     for name, value in transition.evidence.items():
-        click.echo(f"    {name}: {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}")
+        yield f"    {name}: {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}"
 
 
 def when(at: int) -> str:
