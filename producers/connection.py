@@ -54,23 +54,32 @@ def explained(kafka: Kafka) -> Iterator[None]:
     try:
         yield
     except kafka_errors as error:
-        raise BrokerUnreachableError(f"{kafka.brokers}: {error}. {_remedy(str(error))}") from None
+        raise BrokerUnreachableError(f"{kafka.brokers}: {error}. {_remedy(str(error), kafka)}") from None
 
 
-def _remedy(problem: str) -> str:
-    """Say what to do about what a client library says."""
+AUTHORITY = "Does kafka.ca_file name the authority that signed the broker's certificate?"
+CREDENTIALS = (
+    "Check kafka.mechanism and kafka.username, and the password: MEANDER_KAFKA_PASSWORD, or the file "
+    "that MEANDER_KAFKA_PASSWORD_FILE names."
+)
+
+
+def _remedy(problem: str, kafka: Kafka) -> str:
+    """Say what to do about what a client library says; often that is only that nobody could be reached."""
     problem = problem.lower()
     if "certificate" in problem or "ssl" in problem:
-        return "Does kafka.ca_file name the authority that signed the broker's certificate?"
+        return AUTHORITY
     if "sasl" in problem or "authentication" in problem:
-        return (
-            "Check kafka.mechanism and kafka.username, and the password: MEANDER_KAFKA_PASSWORD, or the file "
-            "that MEANDER_KAFKA_PASSWORD_FILE names"
-        )
-    return (
+        return CREDENTIALS
+    said = (
         "Is a broker there, and does [kafka] in the definition (or MEANDER_BROKERS) name it, with the "
         "security it asks for?"
     )
+    if kafka.security.endswith("SSL"):
+        said += f" {AUTHORITY}"
+    if kafka.security.startswith("SASL"):
+        said += f" A broker that does not know us hangs up without a word. {CREDENTIALS}"
+    return said
 
 
 kafka_errors = (kafka.errors.KafkaError, OSError)  # OSError: a certificate file that cannot be read
