@@ -167,6 +167,14 @@ class Automation:
         self.checks = state[1]
         self.recent.extend(state[2])
 
+    def take_over(self, old: "Automation") -> None:
+        """Go on where the policies of another definition were; those that say otherwise wait anew."""
+        self.resume(old.state())
+        before = {policy.name: policy for policy in old.policies}
+        for policy, memory in zip(self.policies, self.memories, strict=True):
+            if before.get(policy.name, policy) != policy:
+                memory.signals, memory.next = [], None
+
 
 def matches(policy: Policy, signal: Signal) -> bool:
     """Whether a signal is of the kind, about the thing and of the size that a policy waits for.

@@ -12,6 +12,7 @@ class Kind(StrEnum):
 
     STARTED = "started"  # a first version was born with the deployment
     WARMED_UP = "warmed_up"  # the champion serves for the first time
+    REDEFINED = "redefined"  # from here on another definition holds, with everything that was learned
     SIGNAL = "signal"  # a detector fired
     SIGNAL_ENDED = "signal_ended"  # what a latched signal told of is over: labels came back
     CHALLENGED = "challenged"  # a challenger was started in shadow
@@ -122,6 +123,8 @@ class Transition(Struct, kw_only=True, omit_defaults=True):
         The versions it brought into being.
     champion
         Who is champion from here on, where this changed it.
+    definitions
+        Of ``redefined``: the definition before, and the one from here on.
     """
 
     kind: Kind
@@ -136,6 +139,7 @@ class Transition(Struct, kw_only=True, omit_defaults=True):
     command: str | None = None
     versions: list[Version] = field(default_factory=list)
     champion: str | None = None
+    definitions: tuple[dict[str, Any], dict[str, Any]] | None = None
     schema: int = 1
 
 

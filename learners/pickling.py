@@ -99,7 +99,9 @@ def loads(data: bytes, definition: Definition | None = None) -> Any:
 def packages(definition: Definition) -> frozenset[str]:
     """Return the packages that the definition's own recipes come from."""
     recipes: Iterable[str | None] = (
-        entry.recipe for entries in (definition.models, definition.rules) for entry in entries.values()
+        *(model.recipe for model in definition.models.values()),
+        *(rule.recipe for rule in definition.rules.values()),
+        *(policy.recipe for policy in definition.policy),
     )
     return frozenset(
         recipe.partition(":")[0].partition(".")[0] for recipe in recipes if recipe and ":" in recipe

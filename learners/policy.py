@@ -95,6 +95,16 @@ class Evidence:
         self.take_over = Bet(RISE_STAKES, floor=1.0)
         self.ripe = False
 
+    def follow(self, definition: Definition, anew: bool) -> None:
+        """Go on with the thresholds of another definition; ``anew``: what was compared counts no more."""
+        drift = definition.drift
+        self._near, self._patience = 1.0 / drift.alpha, drift.patience
+        if anew:
+            self.monitor = Monitor(drift.detector, drift.parameters, definition.seed, drift.cooldown)
+            self.proofs.clear()
+            self.new_reign()
+        self.monitor.cooldown = drift.cooldown
+
     def observe(self, label: Any) -> None:
         """Take note of a label."""
         self.labels += 1

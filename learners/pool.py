@@ -19,7 +19,7 @@ labels: J. Langford, A. Smola, M. Zinkevich, *Slow learners are fast*, NeurIPS 2
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import mul
 from typing import Any, Protocol
 
@@ -90,8 +90,8 @@ class Pool(Protocol):
     def state(self) -> Any:
         """Return everything learned, as plain data."""
 
-    def resume(self, state: Any, was: Mapping[int, int]) -> None:
-        """Continue from what `state` returned, once seats are taken; ``was``: number now -> number then."""
+    def resume(self, state: Any) -> None:
+        """Continue from what `state` returned, once seats are taken."""
 
 
 class _Seated:
@@ -136,9 +136,9 @@ class _Seated:
     def _weights_state(self) -> list[tuple[int, float]]:
         return [(seat.number, w) for seat, w in zip(self._seats, self.weights, strict=True)]
 
-    def _resume_weights(self, state: list[tuple[int, float]], was: Mapping[int, int]) -> None:
+    def _resume_weights(self, state: list[tuple[int, float]]) -> None:
         known = dict(state)
-        self.weights = [known.get(was.get(seat.number, seat.number), 0.0) for seat in self._seats]
+        self.weights = [known.get(seat.number, 0.0) for seat in self._seats]
 
 
 class _LogPool(_Seated):
@@ -157,10 +157,10 @@ class _LogPool(_Seated):
         """See `Pool.state`."""
         return self.n, self.rules_share, self._weights_state()
 
-    def resume(self, state: Any, was: Mapping[int, int]) -> None:
+    def resume(self, state: Any) -> None:
         """See `Pool.resume`."""
         self.n, self.rules_share = state[0], state[1]
-        self._resume_weights(state[2], was)
+        self._resume_weights(state[2])
 
 
 _SCALE, _EVEN, _REST = 1.0 - SMOOTHING, SMOOTHING / 2.0, 1.0 - SMOOTHING / 2.0
@@ -397,15 +397,15 @@ class NumberPool(_Seated):
         mixtures = [list(zip(numbers, m, strict=True)) for m in self._mixtures]
         return self.rules_share, self._weights_state(), list(self._errors.items()), mixtures, self._trust
 
-    def resume(self, state: Any, was: Mapping[int, int]) -> None:
+    def resume(self, state: Any) -> None:
         """See `Pool.resume`."""
         self.rules_share = state[0]
         known = dict(state[2])
-        self._errors = {n: known.get(was.get(n, n), start) for n, start in self._errors.items()}
+        self._errors = {n: known.get(n, start) for n, start in self._errors.items()}
         # snapshots from before there were two mixtures have one
         mixtures, self._trust = state[3:] if len(state) > 3 else ([state[1], state[1]], self._trust)
         self._trust = list(self._trust)
-        numbers = [was.get(seat.number, seat.number) for seat in self._seats]
+        numbers = [seat.number for seat in self._seats]
         self._mixtures = [[dict(m).get(n, 0.0) for n in numbers] for m in mixtures]
         self._weigh()
 

@@ -193,6 +193,8 @@ class Roster:
         Everybody who might become champion: blend, models and shadows without the champion.
     learners
         Those of the members that learn.
+    newest, lowest
+        The highest number that a version ever had, and the lowest that a rule had.
     rouse_at
         The number of labels at which the first of those that rest comes back.
     served_by
@@ -221,6 +223,7 @@ class Roster:
             Member(-i, name, rules.build_rule(name, rule, definition))
             for i, (name, rule) in enumerate(definition.rules.items(), 1)
         ]
+        self.lowest = -len(self.rules)
         self.rearrange()
 
     @property
@@ -259,13 +262,17 @@ class Roster:
         servers = [f"rule:{m.slot}" if m.is_rule else f"champion:{m.slot}" for m in self.members]
         self.served_by = (*servers, "default")
         self._bind()
-        free = self.definition.drift.probation
-        self.pool.arrange([Seat(m.number, m.is_blend or (m.started and not free)) for m in self.members])
+        self.pool.arrange(self.seats())
         composition = tuple(m.number for m in self.models)
         if self.blends and composition != self.composition:
             self.composition = composition
             self.newest += 1
             blend.version = self.newest
+
+    def seats(self) -> list[Seat]:
+        """Return the members' places in the pool."""
+        free = self.definition.drift.probation
+        return [Seat(m.number, m.is_blend or (m.started and not free)) for m in self.members]
 
     def _rival(self, member: Member) -> int:
         if not member.started:

@@ -118,8 +118,21 @@ class Header(Struct, kw_only=True):
     facts: dict[str, Any] = {}
 
     def parsed(self) -> Definition:
-        """Return the definition that the snapshot was made with."""
-        return parse_definition(dict(self.definition))
+        """Return the definition that the snapshot was made with.
+
+        Raises
+        ------
+        IncompatibleSnapshotError
+            When this release cannot read it.
+        """
+        try:
+            return parse_definition(dict(self.definition))
+        except MeanderError as error:
+            raise IncompatibleSnapshotError(
+                f"the definition that the snapshot was made with is not one of this release: {error}. "
+                "Start the release that wrote it, or stop all workers and learn again from the log: "
+                "meander rebuild DEFINITION"
+            ) from None
 
 
 def fingerprint(definition: Definition) -> str:
@@ -258,12 +271,7 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dic
         When it is sound, but of another definition, format, key or library version.
     """
     header, sections = authenticated(data, keys)
-    if header.fingerprint != fingerprint(definition):
-        raise IncompatibleSnapshotError(
-            "the snapshot belongs to other features, labels, task, name or scope. "
-            "Restore the definition it was made with, or stop all workers and learn anew from the log: "
-            "meander rebuild DEFINITION"
-        )
+    check_fits(header.fingerprint, definition)
     if header.libraries != libraries():
         old = ", ".join(f"{k} {v}" for k, v in header.libraries.items())
         new = ", ".join(f"{k} {v}" for k, v in libraries().items())
@@ -272,3 +280,19 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dic
             "or stop all workers and learn again from the log: meander rebuild DEFINITION"
         )
     return header, sections
+
+
+def check_fits(known: str, definition: Definition) -> None:
+    """Make sure that what was learned under one fingerprint fits a definition.
+
+    Raises
+    ------
+    IncompatibleSnapshotError
+        When it does not.
+    """
+    if known != fingerprint(definition):
+        raise IncompatibleSnapshotError(
+            "the snapshot belongs to other features, labels, task, name or scope. "
+            "Restore the definition it was made with, or stop all workers and learn anew from the log: "
+            "meander rebuild DEFINITION"
+        )

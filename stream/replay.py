@@ -10,15 +10,16 @@ from typing import IO, Any, Self
 import msgspec
 from msgspec import UNSET
 
+from learners import succession
 from learners.contract import Contract
-from learners.definition import Definition
+from learners.definition import Definition, parse_definition
 from producers.delays import Law, Trouble
 from producers.load import Columns, Labels, Load, samples
 from stream.messages import DeadLetter, Example, Output, Prediction, Record, Source, Transition
-from stream.ports import Log
+from stream.ports import Log, Observer
 from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import Processor
-from stream.processing.recovery import Tail, begin
+from stream.processing.recovery import Tail, begin, first_definition
 from stream.report import Report
 
 Progress = Callable[[int], None]
@@ -166,30 +167,49 @@ def replay_topics(
 
     What comes out equals, byte for byte, what went out; `differences` checks it.
     """
-    processor = Processor(definition, partition, outcomes)
-    begin(processor, log)
     start = time.perf_counter()
-    for record in journal(log, partition):
+    for processor, record in _replayed(definition, partition, log, outcomes):
         outcomes.send(processor.process(record))
         if progress is not None and record.source == Source.EVENTS:
             progress(processor.books.events)
     return outcomes.report.finish(time.perf_counter() - start)
 
 
+def _replayed(
+    definition: Definition, partition: int, log: Log, observer: Observer | None = None
+) -> Iterator[tuple[Processor, Record]]:
+    """Yield a processor and each input before it is taken.
+
+    Where the definition is the last of several that the outputs tell of, each holds for its own time. Any
+    other one holds from the first input on.
+    """
+    tail = Tail(log, partition, {})
+    changes = tail.changes()
+    last = bool(changes) and not succession.differences(parse_definition(changes[-1][1]), definition)
+    first = first_definition(definition, tail) if last else definition
+    processor = Processor(first, partition, observer)
+    begin(processor, log)
+    for record in _inputs(log, partition, tail):
+        if last:
+            tail.redefine(processor, record)
+        yield processor, record
+
+
 def journal(log: Log, partition: int) -> Iterator[Record]:
     """Yield all inputs of a partition in the order in which the worker applied them."""
-    tail = Tail(log, partition, {})
+    return _inputs(log, partition, Tail(log, partition, {}))
+
+
+def _inputs(log: Log, partition: int, tail: Tail) -> Iterator[Record]:
     inputs = {source: log.read(source, partition, *log.bounds(source, partition)) for source in SOURCES}
     return in_order(tail.marks, inputs)
 
 
 def differences(definition: Definition, partition: int, log: Log) -> list[str]:
     """Say where the output topics differ from what a replay gives: value, key and headers, in order."""
-    processor = Processor(definition, partition)
-    begin(processor, log)
     sent = {topic: log.read(topic, partition, *log.bounds(topic, partition)) for topic in FILES}
     found: list[str] = []
-    for record in journal(log, partition):
+    for processor, record in _replayed(definition, partition, log):
         for output in processor.process(record):
             value, headers = processor.codec.encode(output)
             there = next(sent[output.topic], None)

@@ -245,7 +245,8 @@ class Lane:
                 self.partitions[number] = partition
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
-            self.ready, self.restoring = True, False
+        await self._saver.save_redefined()
+        self.ready, self.restoring = True, False
         log.info("partitions.restored %s", numbers)
 
     def _check_assignment(self) -> None:

@@ -13,7 +13,7 @@ from stream.adapters.lane import Outbox
 from stream.messages import Output
 from stream.ports import StateStore
 from stream.processing.processor import Processor
-from stream.processing.recovery import Tail, catch_up, check_identities, identities
+from stream.processing.recovery import Tail, catch_up, check_identities, first_definition, identities
 from stream.processing.tally import Tally
 
 log = logging.getLogger("meander.worker")
@@ -99,9 +99,10 @@ def recover(
             log.warning("snapshot.refused partition=%d reason=%s", number, error)
             store.set_aside(number, stored.name, str(error))
             processor = Processor(definition, number, keys=keys)
-    processor.keep_clear_of(store.segments(number))
     check_identities(history, number, known)
     tail = Tail(history, number, starts)
+    if not starts:
+        processor = Processor(first_definition(definition, tail), number, keys=keys)
     before = dict(processor.next)
 
     def progress(count: int) -> None:
@@ -109,6 +110,9 @@ def recover(
             log.info("catching.up partition=%d records=%d", number, count)
 
     unsent = list(catch_up(processor, history, tail, progress))
+    if processor.redefine(definition):
+        log.info("definition.changed partition=%d reason=%s", number, processor.untold[-1].reason)
+    processor.keep_clear_of(store.segments(number))
     again = sum(processor.next.values()) - sum(before.values())
     log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
     saved = max((stored.generation for stored in kept), default=-1)

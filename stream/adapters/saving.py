@@ -77,6 +77,24 @@ class Saver:
             # not waited for: during a rebalance it would wait for the rebalance, which waits for us
             self._committing = asyncio.create_task(self._commit())
 
+    async def save_redefined(self) -> None:
+        """Make another definition durable before anything is answered under it.
+
+        Raises
+        ------
+        StoreUnavailableError
+            When that cannot be.
+        """
+        async with self.busy:
+            for number, partition in self._partitions.items():
+                if partition.processor.untold:
+                    await self._save(number, partition)
+                    if partition.saved != partition.processor.next:
+                        raise StoreUnavailableError(
+                            f"partition {number}: its snapshots are of another definition, and none of this "
+                            "one can be saved. Start again once the store can be written to"
+                        )
+
     async def _save(self, number: int, partition: Partition) -> None:
         async with self._lock:
             positions = dict(partition.processor.next)

@@ -3,9 +3,11 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from learners.definition import Definition, parse_duration
 from learners.detectors import build_detector
@@ -14,9 +16,7 @@ from stream import toml
 from stream.settings import Settings, load_settings, masked
 
 REBUILD = frozenset(  # what learned state does not survive a change of; see `learners.snapshot.fingerprint`
-    {"name", "task", "scope", "seed", "features", "champion", "models"}
-    | {f"drift.{key}" for key in ("detector", "parameters", "cooldown")}
-    | {f"label.{key}" for key in ("classes", "positive", "min", "max")}
+    {"name", "task", "scope", "features"} | {f"label.{key}" for key in ("classes", "positive", "min", "max")}
 )
 PENDING_MEMORY = 4e9  # bytes that waiting predictions may take before it is worth a word
 FEATURE_BYTES = 50  # of one feature of a waiting prediction, roughly
@@ -29,7 +29,7 @@ FEATURE_BYTES = 50  # of one feature of a waiting prediction, roughly
     "--against",
     metavar="OTHER",
     type=click.Path(dir_okay=False),
-    help="The definition that runs now: say which changes keep what was learned.",
+    help="The definition that runs now, or a snapshot: say which changes keep what was learned.",
 )
 @click.pass_context
 def command(context: click.Context, definition: str, as_json: bool, against: str | None) -> None:
@@ -40,6 +40,7 @@ def command(context: click.Context, definition: str, as_json: bool, against: str
     \b
     Example:
       meander check deployment.toml --against running.toml
+      meander check deployment.toml --against snapshots/partition-0/000000000012.g7.snapshot
     """
     settings = load_settings(definition)
     faults = list(unbuildable(settings.definition))
@@ -48,7 +49,7 @@ def command(context: click.Context, definition: str, as_json: bool, against: str
     if faults:
         context.exit(2)
     warnings = list(surprises(settings))
-    changed = list(changes(load_settings(against), settings)) if against else None
+    changed = list(changes(_running(against, settings), settings)) if against else None
     if as_json:
         shown: dict[str, Any] = {"settings": masked(settings), "warnings": warnings}
         if changed is not None:
@@ -61,6 +62,19 @@ def command(context: click.Context, definition: str, as_json: bool, against: str
         click.echo(_told(changed, definition, against or ""))
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _running(against: str, settings: Settings) -> Settings:
+    """Return the settings to compare with; a snapshot tells the definition alone."""
+    from learners.snapshot import MAGIC, read_header
+
+    try:
+        data = Path(against).read_bytes()
+    except OSError:
+        data = b""
+    if not data.startswith(MAGIC):
+        return load_settings(against)
+    return msgspec.structs.replace(settings, definition=read_header(data)[0].parsed())
 
 
 def unbuildable(definition: Definition) -> Iterator[MeanderError]:
@@ -221,7 +235,7 @@ def _told(changed: list[dict[str, Any]], definition: str, against: str) -> str:
         if some:
             lines += [f"{heading}:", *(f"  {c['key']}: {_said(c['from'])} -> {_said(c['to'])}" for c in some)]
     if any(change["key"].startswith("models.") for change in changed):
-        lines.append("Versions that run keep their recipe; those started from now on have the new one.")
+        lines.append("A model with another recipe stays until a fresh version of it has proved better.")
     return "\n".join(lines)
 
 

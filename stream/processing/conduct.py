@@ -416,3 +416,14 @@ class Conduct:
         """Continue from what `state` returned."""
         self.automation.resume(state[0])
         self.advice, self._advised = state[1], state[2]
+
+    def take_over(self, old: "Conduct") -> None:
+        """Go on where the one of another definition was; advice about who is gone is forgotten."""
+        self.automation.take_over(old.automation)
+        known, slots = self.roster.by_number, self.definition.models
+        self._advised = old._advised
+        self.advice = {
+            name: d
+            for name, d in old.advice.items()
+            if (d.number is None or d.number in known) and (d.slot is None or d.slot in slots)
+        }

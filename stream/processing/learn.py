@@ -11,7 +11,7 @@ from learners import pickling
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
-from learners.errors import IncompatibleSnapshotError, MeanderError
+from learners.errors import MeanderError
 from learners.foresight import Foresight, State
 from learners.last_good import LastGood
 from learners.lineage import Kind, Transition
@@ -19,6 +19,8 @@ from learners.policy import IDLE, RULES_LEAD, TAKE_OVER, WORTHLESS, Decision, Ev
 from learners.residuals import Residuals
 from learners.roster import Asked, Cause, Member, Mode, Roster
 from learners.scores import Score
+from learners.snapshot import plain
+from learners.succession import detects_otherwise, differences, take_over
 from learners.tasks import Regression, make_task
 from stream.messages import Command, Example
 from stream.processing.archive import Archive
@@ -29,7 +31,7 @@ REMEMBERED_COMMANDS = 1000
 CALM = 500  # labels without failing after which a member has a clean sheet
 REST = 100  # labels that a member which fails a third time is benched; each time after that, twice as many
 MOST_DOUBLINGS = 20
-NOBODY = -(10**9)  # the number of a rule that was not there when a snapshot was taken
+MOST_NAMED = 8  # changes that a sentence names
 
 
 class Learn:
@@ -429,7 +431,6 @@ class Learn:
         cold = (roster.previous,) if roster.previous is not None else ()
         sections = {f"member.{m.number}": pickling.dumps(m) for m in (*roster.members, *cold) if m.learns}
         rest = {
-            "made_with": self._made_with(),
             "rules": [(m.number, m.slot, m.score) for m in roster.rules],
             "champion": roster.champion.number,
             "models": [m.number for m in roster.models],
@@ -443,6 +444,7 @@ class Learn:
             "frozen": roster.frozen,
             "frozen_by": roster.frozen_by,
             "newest": roster.newest,
+            "lowest": roster.lowest,
             "good": self.good.state(roster.by_number),
             "task": self.task.state(),
             "served": self.served,
@@ -455,34 +457,9 @@ class Learn:
         late = _encode(_Late(self.foresight.state(), residuals))
         return {"learn": pickling.dumps(rest), "late": late, **sections}
 
-    def _made_with(self) -> dict[str, Any]:
-        """Return the parts of the definition that members and detector were made with, by key."""
-        d = self.definition
-        return {
-            "champion": d.champion,
-            "models": {slot: (model.recipe, model.parameters) for slot, model in d.models.items()},
-            "seed": d.seed,
-            "drift.detector": (d.drift.detector, d.drift.parameters, d.drift.cooldown),
-            **{f"rules.{name}": (rule.recipe, rule.parameters) for name, rule in d.rules.items()},
-        }
-
     def resume(self, sections: dict[str, bytes]) -> None:
-        """Continue from what `state` returned. Declared rules come from the definition of now.
-
-        Raises
-        ------
-        IncompatibleSnapshotError
-            When models, champion, seed or detector are not those of now.
-        """
+        """Continue from what `state` of the same definition returned."""
         rest = pickling.loads(sections["learn"], self.definition)
-        made_with, now = rest["made_with"], self._made_with()
-        for key in now:
-            if made_with.get(key) != now[key] and not key.startswith("rules."):
-                raise IncompatibleSnapshotError(
-                    f"{key} is not what the snapshot was made with, and learned state cannot follow. "
-                    "Undo the change, or stop all workers and learn again from the log: "
-                    "meander rebuild DEFINITION"
-                )
         members: dict[int, Member] = {
             int(name.removeprefix("member.")): pickling.loads(data, self.definition)
             for name, data in sections.items()
@@ -497,22 +474,21 @@ class Learn:
         roster.shadows = [members[n] for n in rest["shadows"]]
         roster.previous = members[rest["previous"]] if rest["previous"] is not None else None
         roster.composition = rest["composition"]
-        scores = {slot: score for _, slot, score in rest["rules"]}
-        learned = {m.slot: m for m in members.values() if m.is_rule}
+        learning = {m.slot: m for m in members.values() if m.is_rule}
+        known = {slot: (number, score) for number, slot, score in rest["rules"]}
         for index, rule in enumerate(roster.rules):
-            same = made_with.get(f"rules.{rule.slot}") == now[f"rules.{rule.slot}"]
-            if same and rule.learns and rule.slot in learned:
-                learned[rule.slot].number = rule.number
-                roster.rules[index] = learned[rule.slot]
-            elif rule.slot in scores:
-                rule.score = scores[rule.slot]
+            if rule.learns and rule.slot in learning:
+                roster.rules[index] = learning[rule.slot]
+            elif rule.slot in known:
+                rule.number, rule.score = known[rule.slot]
+                rule.version = rule.number
+        roster.lowest = min([rest.get("lowest", 0), *(m.number for m in roster.rules)])
         roster.mode, roster.cause, roster.frozen = Mode(rest["mode"]), rest["cause"], rest["frozen"]
         roster.frozen_by = rest.get("frozen_by")  # older snapshots do not tell
         roster.newest = rest["newest"]
         self.good.resume(rest["good"])
         roster.rearrange()
-        then = {slot: number for number, slot, _ in rest["rules"]}
-        roster.pool.resume(rest["pool"], {m.number: then.get(m.slot, NOBODY) for m in roster.rules})
+        roster.pool.resume(rest["pool"])
         self.task.resume(rest["task"])
         self.evidence, self.served = rest["evidence"], rest["served"]
         self.conduct.evidence, self.conduct.served = self.evidence, self.served
@@ -524,6 +500,51 @@ class Learn:
             self.foresight.resume(late.foresight)
             if self.residuals is not None:
                 self.residuals.resume(late.residuals)
+
+    def take_over(self, old: "Learn") -> Transition:
+        """Go on where the learning of another definition was; returns what that changed.
+
+        Raises
+        ------
+        IncompatibleSnapshotError
+            When it could not be restored afterwards.
+        """
+        before, after = old.definition, self.definition
+        changed = differences(before, after)
+        names = list(changed)
+        said = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        champion = old.roster.name(old.roster.champion)
+        self.task.resume(old.task.state())
+        came = take_over(self.roster, old.roster)
+        self.evidence, self.served = old.evidence, old.served
+        self.evidence.follow(after, detects_otherwise(before, after))
+        if came.reign:
+            self.evidence.new_reign()
+        self.conduct.evidence, self.conduct.served = self.evidence, self.served
+        self.conduct.take_over(old.conduct)
+        self.good.resume(old.good.state(self.roster.by_number))
+        self.commands = old.commands
+        self.archive.resume(old.archive.state())
+        self.registry.resume(old.registry.state())
+        self.foresight.resume(old.foresight.state())
+        if self.residuals is not None and old.residuals is not None:
+            self.residuals.resume(old.residuals.state())
+        evidence: dict[str, Any] = {"changes": changed}
+        if came.fresh:
+            evidence["fresh"] = came.fresh
+        if came.left:
+            evidence["left"] = came.left
+        return Transition(
+            kind=Kind.REDEFINED,
+            timestamp=0,
+            position="",
+            slot=self.roster.champion.slot if came.reign else None,
+            from_version=champion if came.reign else None,
+            to_version=self.roster.name(self.roster.champion) if came.reign else None,
+            reason=f"Another definition from here on: {said}.",
+            evidence=evidence,
+            definitions=(plain(before), plain(after)),
+        )
 
 
 class _Late(Struct):

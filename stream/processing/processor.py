@@ -15,6 +15,7 @@ from learners.errors import SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
 from learners.snapshot import Keys
+from learners.succession import differences
 from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import (
@@ -74,6 +75,8 @@ class Processor:
 
     Attributes
     ----------
+    untold
+        Changes of the definition that go out with the next record.
     delays
         Milliseconds of event time that the last labels on their own topic came after their events: whoever
         counts them takes them out.
@@ -113,12 +116,41 @@ class Processor:
         self._recent: deque[Transition] = deque(maxlen=RECENT)
         self._sizes: dict[int, int] = {}  # bytes of each member in the last snapshot
         self.delays: deque[int] = deque(maxlen=MOST_DELAYS)
-        self._born = False
+        self._born = self._announced = False
+        self.untold: list[Transition] = []
         self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
         self._inputs: dict[str, str] = {}
         self._quiet: list[
             tuple[str, int]
         ] = []  # inputs since the last output: (source, next offset) in turns
+
+    def redefine(self, definition: Definition) -> bool:
+        """Go on under another definition with everything that was learned; returns whether it is another.
+
+        It is told with the outputs of the next record, which is the first that it holds for.
+
+        Raises
+        ------
+        IncompatibleSnapshotError
+            When what was learned does not fit it; nothing is changed then.
+        """
+        if not differences(self.definition, definition):
+            return False
+        snapshots.check_fits(snapshots.fingerprint(self.definition), definition)
+        new = Processor(definition, self.partition)
+        self.untold.append(new.learn.take_over(self.learn))
+        new.serve.resume(self.serve.state())
+        new.repair.resume(self.repair.state())
+        new.watcher.resume(self.watcher.state())
+        self._become(new)
+        self._announced = False
+        return True
+
+    def _become(self, other: "Processor") -> None:
+        """Take over everything that follows from another definition."""
+        self.definition, self.books, self.codec = other.definition, other.books, other.codec
+        self.repair, self.learn, self.serve = other.repair, other.learn, other.serve
+        self.watcher = other.watcher
 
     def process(self, record: Record) -> list[Output]:
         """Take one record; a record before its topic's next offset was taken already and gives nothing."""
@@ -129,10 +161,8 @@ class Processor:
             record = msgspec.structs.replace(record, timestamp=max(0, self.serve.watermark))
         outputs: list[Output] = []
         births: list[Transition] = []
-        if not self._born:
-            self._born = True
-            births = self.learn.birth(record.timestamp, position_of(record))
-            self._emit(outputs, record, births)
+        if not self._announced:
+            births = self._announce(record, outputs)
         self._handlers[source](record, outputs)
         for birth in births:  # dated by the first event, where this is one
             birth.timestamp = self._time(record)
@@ -147,6 +177,20 @@ class Processor:
         if source != EVENTS:
             self._inputs.clear()
         return outputs
+
+    def _announce(self, record: Record, outputs: list[Output]) -> list[Transition]:
+        """Tell what is new since the record before: births, which are returned, and other definitions."""
+        self._announced = True
+        position, births = position_of(record), []
+        if not self._born:
+            self._born = True
+            births = self.learn.birth(record.timestamp, position)
+            self._emit(outputs, record, births)
+        untold, self.untold = self.untold, []
+        for transition in untold:
+            transition.timestamp, transition.position = self._time(record), position
+        self._emit(outputs, record, untold)
+        return births
 
     def _time(self, record: Record) -> int:
         """Return the watermark; before there is one, the record's own time."""
@@ -542,6 +586,7 @@ class Processor:
                 "partition": self.partition,
                 "next": self.next,
                 "born": self._born,
+                "untold": self.untold,
                 "quiet": self._quiet,
                 "revision": self.revision,
                 "recent": list(self._recent),
@@ -551,7 +596,7 @@ class Processor:
         )
 
     def restore(self, data: bytes, generation: int | None = None, read: Read | None = None) -> dict[str, Any]:
-        """Continue from a snapshot; returns the facts it was given.
+        """Continue from a snapshot, under the definition it was made with; returns the facts it was given.
 
         Parameters
         ----------
@@ -563,7 +608,8 @@ class Processor:
         Raises
         ------
         SnapshotError
-            When it is unsound, of another definition, partition or generation.
+            When it is unsound, of another partition or generation, or what was learned does not fit the
+            definition given.
         """
         header, sections = snapshots.unpack(self.definition, data, self._keys)
         if generation is not None and header.facts.get("generation") != generation:
@@ -572,6 +618,9 @@ class Processor:
             )
         if header.facts["partition"] != self.partition:
             raise SnapshotError(f"of partition {header.facts['partition']}, this is {self.partition}")
+        made_with = header.parsed()
+        if differences(self.definition, made_with):
+            self._become(Processor(made_with, self.partition))
         self.learn.resume(sections)
         self.serve.resume(sections["serve"], read)
         self.learn.archive.resume(sections["versions"], read)
@@ -579,7 +628,10 @@ class Processor:
         if "watch" in sections:  # snapshots from before anything was watched have none
             self.watcher.resume(sections["watch"])
         self.next.update(header.facts["next"])
-        self._born = header.facts["born"]
+        self._born = self._announced = header.facts["born"]
+        self.untold = msgspec.convert(header.facts.get("untold", []), list[Transition])
+        if self.untold:
+            self._announced = False
         self._quiet = [(source, offset) for source, offset in header.facts["quiet"]]
         self._inputs.clear()
         self.revision = header.facts["revision"]

@@ -4,13 +4,20 @@ The same code serves the worker after a crash and ``meander replay --topic``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import msgspec
+
+from learners.definition import Definition, parse_definition
 from learners.errors import MeanderError
+from learners.lineage import Kind, Transition
 from stream.messages import Output, Record
 from stream.ports import Log
 from stream.processing.journal import SOURCES, Mark, in_order, parse_mark
 from stream.processing.processor import Processor
 
+Change = tuple[dict[str, Any], dict[str, Any]]
+_REDEFINED = b'"redefined"'
 OUTPUTS = ("predictions", "transitions", "dead-letters")
 REMEDY = (
     "Restore the records, or go on without them: stop all workers, then run "
@@ -55,12 +62,15 @@ class Tail:
         Topic and source of every output that went out.
     ends
         Next offset of each output topic when it was read.
+    redefined
+        By source and offset of the first input they hold for: definitions, before and after each change.
     """
 
     def __init__(self, log: Log, partition: int, starts: Mapping[str, int]) -> None:
         self.marks: list[Mark] = []
         self.emitted: set[tuple[str, str]] = set()
         self.ends: dict[str, int] = {}
+        self.redefined: dict[tuple[str, int], list[Change]] = {}
         for topic in OUTPUTS:
             first, end = log.bounds(topic, partition)
             self.ends[topic] = end
@@ -80,7 +90,32 @@ class Tail:
                     )
                 source = headers["meander-source"].decode()
                 self.emitted.add((topic, source))
-                self.marks.append(parse_mark(source, headers["meander-inputs"].decode()))
+                mark = parse_mark(source, headers["meander-inputs"].decode())
+                self.marks.append(mark)
+                if topic == "transitions":
+                    self._note_change(mark, record.value or b"")
+
+    def _note_change(self, mark: Mark, value: bytes) -> None:
+        if _REDEFINED in value:
+            transition = msgspec.json.decode(value, type=Transition)
+            if transition.kind is Kind.REDEFINED and transition.definitions is not None:
+                self.redefined.setdefault((mark.source, mark.offset), []).append(transition.definitions)
+
+    def changes(self) -> list[Change]:
+        """Return all changes of the definition, in order."""
+        return [change for changes in self.redefined.values() for change in changes]
+
+    def redefine(self, processor: Processor, record: Record) -> None:
+        """Let another definition hold from this record on, where it did."""
+        changes = self.redefined.get((record.source, record.offset), ())
+        for _, after in changes[len(processor.untold) :]:  # what a snapshot knows already is told by itself
+            processor.redefine(parse_definition(after))
+
+
+def first_definition(definition: Definition, tail: Tail) -> Definition:
+    """Return what the deployment began with, where the definition is another by now and the outputs tell."""
+    changes = tail.changes()
+    return parse_definition(changes[0][0]) if changes else definition
 
 
 def begin(processor: Processor, log: Log) -> None:
@@ -127,6 +162,7 @@ def catch_up(
             )
         inputs[source] = log.read(source, partition, start, end)
     for count, record in enumerate(in_order(tail.marks, inputs), 1):
+        tail.redefine(processor, record)
         for output in processor.process(record):
             if (output.topic, output.source) not in tail.emitted:
                 yield output

@@ -1,5 +1,6 @@
 """A worker that comes back: to a damaged snapshot, to another definition, to a log that lost records."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from kafka import KafkaAdminClient, TopicPartition
 
 from producers.load import Columns, Load, samples
@@ -15,8 +17,9 @@ from producers.scenarios import Scenario, alternating
 from stream import toml
 from stream.adapters.processes import Child
 from stream.app import open_log
+from stream.cli import main
 from stream.replay import differences
-from stream.settings import Settings
+from stream.settings import Settings, load_settings
 from tests.integration.test_worker import dated, deploy, stop, wait_for_predictions, worker
 
 __all__ = ["deploy"]  # a fixture
@@ -109,3 +112,33 @@ def test_a_worker_that_cannot_go_on_says_why(deploy: Deploy) -> None:
     admin.close()
     said = last_words(worker(settings, 4))
     assert "events[0] is another topic than the one the state stands on" in said
+
+
+def test_another_definition_holds_from_one_record_on(deploy: Deploy) -> None:
+    """A worker comes back with other members, is killed, comes back: all is answered once, and repeats."""
+    settings = deploy()
+    file = Path(str(settings.file))
+    models = {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}}
+    changes = {"models": models, "drift": {"alpha": 0.01}, "snapshots": {"every": "200ms"}}
+    with worker(settings) as child:
+        send_part(settings, 0, 200)
+        wait_for_predictions(settings, 200, child)
+        stop(child)
+        rewritten(settings, **changes)
+        snapshot = max(settings.folder.rglob("*.snapshot"))
+        told = CliRunner().invoke(main, ["check", str(file), "--against", str(snapshot)])
+        assert "models.nb" in told.output
+        assert "rebuild" not in told.output
+        child.start()
+        send_part(settings, 200, 400)
+        wait_for_predictions(settings, 400, child)
+        child.kill()
+        child.start()
+        send_part(settings, 400, 600)
+        wait_for_predictions(settings, 600, child)
+        stop(child)
+    with open_log(settings) as log:
+        kinds = [json.loads(r.value or b"")["kind"] for r in log.read("transitions", 0, 0, 10**6)]
+        assert kinds.count("redefined") == 1
+        assert log.bounds("predictions", 0)[1] == 600
+        assert differences(load_settings(file, {}).definition, 0, log) == []

@@ -1,19 +1,20 @@
 """The outputs are the journal: any interleaving can be repeated, and no crash loses or doubles anything."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.definition import Definition
+from learners.definition import Definition, parse_definition
 from stream.messages import Record
 from stream.processing.journal import in_order, parse_mark
 from stream.processing.processor import Processor
-from stream.processing.recovery import Tail, catch_up
+from stream.processing.recovery import Tail, catch_up, first_definition
 from stream.replay import differences
-from tests.properties.deployments import DEPLOYMENTS
+from tests.properties.deployments import DEPLOYMENTS, POLICIES
 from tests.properties.streams import inputs, quiet_streams, stream_of
-from tests.support import Inputs, MemoryLog, Published, definition, published, run, transitions
+from tests.support import TINY, Inputs, MemoryLog, Published, definition, published, run, transitions
 
 DEFINITION = definition()
 streams = st.lists(inputs, max_size=80).map(stream_of)
@@ -74,22 +75,42 @@ def test_in_order_repeats_exactly(order: list[str], random: object) -> None:
     assert list(in_order(doubled, by_source)) == records
 
 
+TWO = {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}}
+QUICK = {**TINY["drift"], "alpha": 0.9, "parameters": {"budget": 1.2}, "cooldown": 1}
+LOW = {"when": "x < 0", "then": "no"}
+REDEFINED = [
+    definition(),
+    definition(models=TWO, drift=QUICK),
+    definition(models=TWO, champion="nb", drift=QUICK, rules={"low": LOW, **TINY["rules"]}),
+    definition(models={"lr": {"recipe": "naive_bayes"}}, drift={**QUICK, "probation": True}, warm_up=0),
+    definition(models={"nb": TWO["nb"]}, rules={"high": LOW}, loss="log", policy=POLICIES[1:3]),
+    definition(models=dict(reversed(TWO.items())), drift={**QUICK, "detector": "DDM", "parameters": {}}),
+    definition(label={**TINY["label"], "ttl": "30ms", "pending_limit": 2}, mode="advise"),
+]
+"""Definitions that all fit what was learned under any of them."""
+
+
 class Worker:
     """A worker without Kafka: outputs may be on their way when it is killed, and snapshots lag behind."""
 
-    def __init__(self, log: MemoryLog) -> None:
-        self.log = log
+    def __init__(self, log: MemoryLog, definition: Definition = DEFINITION) -> None:
+        self.log, self.definition, self.began_with = log, definition, definition
         self.snapshot: bytes | None = None
         self.restart()
 
     def restart(self) -> None:
         """Load the last snapshot and catch up; what had not gone out goes out."""
-        self.processor = Processor(DEFINITION)
+        self.processor = Processor(self.definition)
         starts = {} if self.snapshot is None else self.processor.restore(self.snapshot)["outputs"]
         tail = Tail(self.log, 0, starts)
-        self.on_the_way: list[Published] = [
-            published(self.processor, output) for output in catch_up(self.processor, self.log, tail)
-        ]
+        if not starts:
+            self.processor = Processor(first_definition(self.definition, tail))
+        self.on_the_way: list[Published] = []
+        for output in catch_up(self.processor, self.log, tail):
+            self.on_the_way.append(published(self.processor, output))
+        if self.processor.redefine(self.definition):
+            self.deliver()
+            self.save()
 
     def take(self, source: str) -> None:
         """Process the next record of a source, if there is one."""
@@ -129,10 +150,38 @@ steps = st.one_of(
 @given(records=streams | quiet_streams, plan=st.lists(steps, max_size=100))
 def test_no_kill_loses_or_doubles(records: list[Record], plan: list[str | dict[str, int]]) -> None:
     """Killed at any moments, with outputs lost on their way: every output stands there once, and repeats."""
-    log = MemoryLog(records)
-    worker = Worker(log)
+    lived_through(Worker(MemoryLog(records)), plan)
+
+
+@settings(max_examples=150)
+@given(
+    records=streams | quiet_streams,
+    plan=st.lists(steps | st.integers(0, len(REDEFINED) - 1), max_size=100),
+    older=st.booleans(),
+)
+def test_a_definition_changes_at_any_moment(
+    records: list[Record], plan: list[str | dict[str, int] | int], older: bool
+) -> None:
+    """Also where workers come back with other definitions, and where the newest snapshots are lost."""
+    worker = Worker(MemoryLog(records), REDEFINED[0])
+    worker.save()
+    first = worker.snapshot
+    lived_through(worker, plan)
+    if older:
+        worker.snapshot = first
+        worker.restart()
+        lived_through(worker, [])
+
+
+def lived_through(worker: Worker, plan: Sequence[str | dict[str, int] | int]) -> None:
+    """Let a worker live through a plan, and then through all records; whatever came, nothing is wrong."""
+    log = worker.log
     for step in plan:
         match step:
+            case int():
+                worker.kill({"transitions": step % 2, "predictions": step % 3})
+                worker.definition = REDEFINED[step]
+                worker.restart()
             case "deliver":
                 worker.deliver()
             case "save":
@@ -152,5 +201,7 @@ def test_no_kill_loses_or_doubles(records: list[Record], plan: list[str | dict[s
         for _, _, _, headers in outputs
     ]
     assert [output for output, count in Counter(sent).items() if count > 1] == []
-    assert differences(DEFINITION, 0, log) == []
+    changes = Tail(log, 0, {}).changes()
+    last = parse_definition(changes[-1][1]) if changes else worker.began_with
+    assert differences(last, 0, log) == []
     assert worker.processor.books.unaccounted == 0

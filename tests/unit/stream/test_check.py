@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from learners.snapshot import fingerprint
 from stream import toml
 from stream.cli import main
 from stream.commands.check import changes, resolved, surprises, unbuildable
+from stream.processing.processor import Processor
 from stream.settings import parse_settings
 
 BASE = {
@@ -117,7 +119,9 @@ CHANGES = [
     (("label", {}), {"scope": "partition"}, "scope", False),
     (("label", {}), {"warm_up": 5}, "warm_up", True),
     (("rules", {"low": {"when": "amount < 1", "then": "fine"}}), {}, "rules.low", True),
-    (("models", {"m": {"recipe": "naive_bayes"}}), {}, "models.m", False),
+    (("models", {"m": {"recipe": "naive_bayes"}}), {}, "models.m", True),
+    (("label", {}), {"seed": 2}, "seed", True),
+    (("drift", {"detector": "DDM"}), {}, "drift.detector", True),
     (("drift", {"alpha": 0.01}), {}, "drift.alpha", True),
     (("kafka", {"replication": 3}), {}, "kafka.replication", True),
     (("snapshots", {"keep": 9}), {}, "snapshots.keep", True),
@@ -127,24 +131,13 @@ CHANGES = [
 
 @pytest.mark.parametrize(("changed", "more", "key", "keeps"), CHANGES)
 def test_a_change_keeps_state_or_not(changed, more, key, keeps):
-    """Each change is named by its key, and what it costs is what a snapshot's fingerprint says.
-
-    Models are not in the fingerprint: a snapshot refuses to resume other ones by itself.
-    """
+    """Each change is named by its key, and what it costs is what a snapshot's fingerprint says."""
     if "task" in more:
         changed = (changed[0], {**changed[1], "positive": None})
     before, after = settings(), settings(changed, **more)
     found = {change["key"]: change["keeps_state"] for change in changes(before, after)}
     assert found[key] is keeps
-    if not key.startswith("models"):
-        assert all(found.values()) == (fingerprint(before.definition) == fingerprint(after.definition))
-
-
-def test_another_seed_needs_a_rebuild():
-    """A snapshot survives another seed, but no longer is what a replay gives."""
-    assert list(changes(settings(), settings(seed=2))) == [
-        {"key": "seed", "from": 1, "to": 2, "keeps_state": False}
-    ]
+    assert all(found.values()) == (fingerprint(before.definition) == fingerprint(after.definition))
 
 
 def test_a_new_password_is_told_without_telling_it():
@@ -160,7 +153,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.delenv("MEANDER_KAFKA_PASSWORD", raising=False)
     for name, whole in (
         ("good", settings(("kafka", {"password": "s3cret"}))),
-        ("other", settings(("drift", {"alpha": 0.01}), seed=2)),
+        ("other", settings(("drift", {"alpha": 0.01}), scope="partition")),
         ("bad", settings(("rules", {"r": {"when": "amuont > 1", "then": "fraud"}}))),
     ):
         text = "\n".join(toml.document(resolved(whole)))
@@ -193,9 +186,19 @@ def test_the_command_compares(run):
     done = run("check", "other.toml", "--against", "good.toml")
     assert done.exit_code == 0, done.output
     rebuild, _, keeps = done.stdout.partition("Keeps what was learned")
-    assert "seed: 1 -> 2" in rebuild
+    assert 'scope: "deployment" -> "partition"' in rebuild
     assert "drift.alpha: 0.05 -> 0.01" in keeps
     assert "s3cret" not in done.output
     assert "says the same" in run("check", "good.toml", "--against", "good.toml").stdout
     found = json.loads(run("check", "other.toml", "--against", "good.toml", "--json").stdout)["changes"]
-    assert {"key": "seed", "from": 1, "to": 2, "keeps_state": False} in found
+    assert {"key": "scope", "from": "deployment", "to": "partition", "keeps_state": False} in found
+
+
+def test_the_command_compares_with_a_snapshot(run):
+    """A snapshot tells which definition it was made with; it need not be opened for that."""
+    data = Processor(settings(("models", {"m": {"recipe": "naive_bayes"}})).definition).snapshot()
+    Path("a.snapshot").write_bytes(data)
+    done = run("check", "good.toml", "--against", "a.snapshot")
+    assert done.exit_code == 0, done.output
+    assert "models.m" in done.stdout
+    assert "Needs a rebuild" not in done.stdout

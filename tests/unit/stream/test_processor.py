@@ -477,7 +477,9 @@ def test_rules_may_change_between_snapshot_and_restart() -> None:
     new = processor(
         rules={"low": {"when": "x < 100", "then": "yes"}}, drift={**TINY["drift"], "on_drift": "tell"}
     )
+    wanted = new.definition
     new.restore(old.snapshot())
+    assert new.redefine(wanted)
     (answer,) = predictions(fed(new, event("a", y="broken")))
     assert answer["served_by"] == "rule:low"
     assert predictions(fed(new, event("b")))[0]["model_version"] == "tiny/v1@50"
