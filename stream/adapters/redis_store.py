@@ -19,6 +19,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
@@ -126,6 +127,8 @@ class RedisStore:
         ca_file: str | None = None,
         chunk: int = CHUNK,
     ) -> None:
+        if ca_file and not Path(ca_file).is_file():
+            raise MeanderError(f"snapshots.ca_file: there is no file {ca_file}")
         options: dict[str, Any] = {"ssl_ca_certs": ca_file} if ca_file else {}
         try:
             self._redis: Any = redis.Redis.from_url(
