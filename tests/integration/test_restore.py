@@ -126,9 +126,9 @@ def test_another_definition_holds_from_one_record_on(deploy: Deploy) -> None:
         stop(child)
         rewritten(settings, **changes)
         snapshot = max(settings.folder.rglob("*.snapshot"))
-        told = CliRunner().invoke(main, ["check", str(file), "--against", str(snapshot)])
-        assert "models.nb" in told.output
-        assert "rebuild" not in told.output
+        said = CliRunner().invoke(main, ["check", str(file), "--against", str(snapshot)]).output
+        assert "models.nb" in said
+        assert "rebuild" not in said
         child.start()
         send_part(settings, 200, 400)
         wait_for_predictions(settings, 400, child)
@@ -138,7 +138,8 @@ def test_another_definition_holds_from_one_record_on(deploy: Deploy) -> None:
         wait_for_predictions(settings, 600, child)
         stop(child)
     with open_log(settings) as log:
-        kinds = [json.loads(r.value or b"")["kind"] for r in log.read("transitions", 0, 0, 10**6)]
+        told = list(log.read("transitions", 0, *log.bounds("transitions", 0)))
+        kinds = [json.loads(record.value or b"")["kind"] for record in told]
         assert kinds.count("redefined") == 1
         assert log.bounds("predictions", 0)[1] == 600
         assert differences(load_settings(file, {}).definition, 0, log) == []
