@@ -147,7 +147,7 @@ def test_definitions_load(text: str, tour: Path) -> None:
     if "name" not in raw:
         whole = tomllib.loads((tour / "deployment.toml").read_text(encoding="utf-8"))
         for section, keys in raw.items():
-            whole[section] = {**whole.get(section, {}), **keys}
+            whole[section] = keys if isinstance(keys, list) else {**whole.get(section, {}), **keys}
         raw = whole
     try:
         settings = parse_settings(raw, environ={})
