@@ -22,9 +22,9 @@ def summary(documented: type) -> str:
 def attributes(documented: type) -> dict[str, str]:
     """Return what the section "Attributes" says of each; names explained together share the words.
 
-    >>> from stream.messages import Command
-    >>> attributes(Command)["action"]
-    'What to do, and to which slot or version.'
+    >>> from stream.messages import Tick
+    >>> attributes(Tick)["timestamp"]
+    'Event time in milliseconds that has been reached.'
     """
     text = inspect.getdoc(documented) or ""
     _, _, section = text.partition("\n\nAttributes\n----------\n")
