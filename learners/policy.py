@@ -331,9 +331,7 @@ def _from_rules(definition: Definition, roster: Roster, evidence: Evidence) -> l
     number = roster.champion.number
     if cause is Cause.HAND:
         return []
-    if cause is Cause.WEIGHTS:
-        if share >= MODELS_LEAD:
-            return []
+    if cause is Cause.WEIGHTS and share < MODELS_LEAD:
         reason = f"Rules hold only {share:.0%} of the weight: the champion answers again."
         return [Decision(Kind.RESUMED, number, reason, {"rules_share": share, "need": MODELS_LEAD})]
     if wealth < GIVE_BACK or (definition.task != "regression" and share > RULES_LEAD):

@@ -246,8 +246,9 @@ class Lane:
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
         await self._saver.save_redefined()
-        self.ready, self.restoring = True, False
-        log.info("partitions.restored %s", numbers)
+        if self.generation != -1:  # else they were revoked meanwhile
+            self.ready, self.restoring = True, False
+            log.info("partitions.restored %s", numbers)
 
     def _check_assignment(self) -> None:
         """Make sure that the topics are there: Faust would go on without them, and say that all is well.
@@ -319,7 +320,7 @@ class Lane:
         for partition in self.partitions.values():
             partition.outbox.close()  # whoever waits for it waits no longer, and lets go of the lock
         async with self._saver.busy, self._lock:
-            self.ready = False  # a restore that was still at work has ended meanwhile
+            self.ready, self.generation = False, -1  # a restore that was still at work has ended meanwhile
             for number, partition in self.partitions.items():
                 partition.outbox.close()
                 self.store.unlock(number)

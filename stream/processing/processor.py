@@ -166,6 +166,7 @@ class Processor:
         self._handlers[source](record, outputs)
         for birth in births:  # dated by the first event, where this is one
             birth.timestamp = self._time(record)
+            self.learn.registry.redate(birth)
         self.next[source] = record.offset + 1
         for output in outputs:
             self.books.leave(source, output)

@@ -99,6 +99,14 @@ class Registry:
         if member.is_blend:
             self._pool = name
 
+    def redate(self, birth: Transition) -> None:
+        """Date the versions of a birth as the transition is: by the event that it came with."""
+        for version in birth.versions:
+            version.data_from = version.data_to = Point(birth.position, birth.timestamp)
+        for number, (position, _) in self._births.items():
+            if position == birth.position:
+                self._births[number] = position, birth.timestamp
+
     def _of(self, name: str | None) -> Member | None:
         if name is None:
             return None

@@ -9,7 +9,7 @@ from learners.bets import Proof
 from learners.definition import Definition
 from learners.foresight import Foresight, Share
 from learners.lineage import Kind, Transition
-from learners.policy import GIVE_BACK, MODELS_LEAD, Evidence
+from learners.policy import GIVE_BACK, MODELS_LEAD, RULES_LEAD, Evidence
 from learners.roster import Cause, Member, Mode, Roster
 from stream.processing.books import Books
 from stream.processing.learn import Learn
@@ -363,9 +363,10 @@ def resume_conditions(roster: Roster, evidence: Evidence) -> tuple[Condition, ..
     if roster.mode is not Mode.FALLBACK:
         return ()
     wealth, share = evidence.give_back.wealth, roster.pool.rules_share
+    by_weight = roster.cause is Cause.WEIGHTS and share < MODELS_LEAD
     evidence_for = (
-        Condition("Weight of the models", 1.0 - share, 1.0 - MODELS_LEAD, share < MODELS_LEAD)
-        if roster.cause is Cause.WEIGHTS
+        Condition("Weight of the models", 1.0 - share, 1.0 - RULES_LEAD, by_weight)
+        if roster.cause is Cause.WEIGHTS and (by_weight or share > RULES_LEAD)
         else Condition("Evidence for the champion", wealth, GIVE_BACK, wealth >= GIVE_BACK)
     )
     return (

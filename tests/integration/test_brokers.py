@@ -178,6 +178,9 @@ def test_java_kafka_can_be_paused(own_kafka: Broker) -> None:
     """A paused broker runs and is silent, a resumed one answers, and a paused one can still be ended."""
     own_kafka.pause()
     assert own_kafka.pid is not None
+    deadline = time.monotonic() + 10  # its threads stop one by one
+    while answers(own_kafka.address) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not answers(own_kafka.address)
     own_kafka.resume()
     own_kafka.start()

@@ -247,7 +247,7 @@ def test_produce_sends_a_file(definition, deployment, tmp_path):
     [
         ([], "Give one source"),
         (["--dataset", "Phishing", "--scenario", "flip"], "Give one source"),
-        (["--scenario", "flip", "--labels", "inside", "--label-delay", "3"], "--label-delay goes with"),
+        (["--scenario", "flip", "--labels", "inside", "--label-delay", "3"], "go with --labels topic"),
         (["--scenario", "flip", "--label-delay", "soon"], "'soon' is no delay"),
         (["--scenario", "flop"], "Did you mean flip"),
         (["--scenario", "flip"], "none of the declared features"),
