@@ -242,8 +242,7 @@ class View:
             state = json.loads(get(self._settings, "api/v1/state"))
         except OSError:
             return
-        for partition in state["partitions"]:
-            self._losses = {m["slot"]: m["loss"] for m in partition["members"]}
+        self._losses = {m["slot"]: m["error"] for m in state["members"] if m["error"] is not None}
 
     def render(self) -> Group:
         """Return the view as it stands."""
