@@ -161,3 +161,24 @@ def test_deciding_changes_nothing() -> None:
     before = copy.deepcopy((case.evidence.proofs[number].wealth, case.roster.panel, case.roster.mode))
     assert case.decided(SIGNAL) == case.decided(SIGNAL) == [Kind.SIGNAL, Kind.PROMOTED]
     assert before == (case.evidence.proofs[number].wealth, case.roster.panel, case.roster.mode)
+
+
+@pytest.mark.parametrize(
+    ("share", "proved", "kinds"),
+    [
+        (0.3, False, [Kind.RESUMED]),  # the models hold the weight again
+        (0.5, False, []),
+        (0.5, True, [Kind.RESUMED]),  # rules help the pool, and yet the champion alone is better than they
+        (0.7, True, []),  # or it would fall back again at once
+    ],
+)
+def test_rules_that_led_by_weight_give_back_by_weight_or_proof(
+    share: float, proved: bool, kinds: list[Kind]
+) -> None:
+    """Rules that keep some weight for good must not keep a champion out that has proved better."""
+    case = Case()
+    case.roster.mode, case.roster.cause = Mode.FALLBACK, Cause.WEIGHTS
+    case.roster.pool.rules_share = share
+    while proved and case.evidence.give_back.wealth < GIVE_BACK:
+        case.evidence.give_back.add(0.5)
+    assert case.decided() == kinds
