@@ -134,6 +134,9 @@ MESSAGES = (
     Message("dead-letter", "dead-letters", (DeadLetter,)),
 )
 
+LATEST = Message("prediction", "latest", (Prediction,))
+"""The compacted topic, where the definition asks for it."""
+
 # What the codec demands, or `Serve` promises, beyond the types of the structs.
 _REFINED: dict[tuple[str, str], Schema] = {
     ("Event", "id"): {"minLength": 1, "maxLength": MAX_ID},
@@ -215,8 +218,8 @@ def asyncapi(definition: Definition | None = None) -> Schema:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {m.topic: _channel(m, definition) for m in MESSAGES},
-        "operations": dict(_operation(m) for m in MESSAGES),
+        "channels": {m.topic: _channel(m, definition) for m in MESSAGES} | {"latest": _latest(definition)},
+        "operations": dict(_operation(m) for m in (*MESSAGES, LATEST)),
         "components": {
             "schemas": _components("#/components/schemas/{name}", structs, definition)
             | {"OutputHeaders": _headers(dead=False), "DeadLetterHeaders": _headers(dead=True)},
@@ -378,6 +381,14 @@ def _channel(message: Message, definition: Definition | None) -> Schema:
         words = "The `name` in the definition."
         channel["parameters"] = {"deployment": {"description": words}}
     return channel
+
+
+def _latest(definition: Definition | None) -> Schema:
+    words = (
+        "Where `[kafka] latest = true`: the last prediction of each key, compacted. An empty value means "
+        "that the key was forgotten."
+    )
+    return _channel(LATEST, definition) | {"description": words}
 
 
 def _operation(message: Message) -> tuple[str, Schema]:

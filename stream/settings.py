@@ -43,6 +43,9 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         within the session timeout goes on with its partitions, and nobody else notices. Each replica needs
         another: ``MEANDER_INSTANCE_ID`` overrides it. A worker that is stopped for good then keeps its
         partitions until the session ends.
+    latest
+        Whether the last prediction of each key also stands on the compacted topic ``<name>.latest``, which
+        `meander topics create` makes then.
     embedded
         The broker is the small one of ``meander demo``, which knows no idempotent producer and tells inexact
         end offsets.
@@ -60,6 +63,7 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: str | None = None
     session_timeout: str = "20s"
     instance_id: str | None = None
+    latest: bool = False
     embedded: bool = False
 
 

@@ -24,9 +24,11 @@ from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import LOOK, Batch, LaneConsumer, LaneProducer, Lease, Outbox, Row, kafka_consumer
+from stream.adapters.latest import Latest, forgotten, last_of_each
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition, Restored, recover
 from stream.adapters.saving import Saver
+from stream.adapters.topics import LATEST
 from stream.adapters.watchdog import Signs
 from stream.messages import Output, Record, Source, Tick
 from stream.ports import StateStore
@@ -102,7 +104,7 @@ class Lane:
             self.partitions, store, pace, self._lock, self.lease.clock, self._commit, self._spent
         )
         self._sources = {settings.topic(source.value): source.value for source in Source}
-        self._topics = {topic: settings.topic(topic) for topic in OUTPUTS}
+        self._topics = {topic: settings.topic(topic) for topic in (*OUTPUTS, LATEST)}
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -142,6 +144,10 @@ class Lane:
         self.tally.delay.add(delays)
         delays.clear()
         await self._send(partition, outputs)
+        if self.settings.kafka.latest and source == Source.CONTROL.value:
+            tombstones = forgotten(outputs, {r.offset: r.value for r in (*skipped, *batch)})
+            if tombstones:
+                await partition.outbox.put({LATEST: tombstones})
         self.tally.batches += 1
         self.tally.seconds["process"] += done - began
         self.tally.seconds["emit"] += time.perf_counter() - done
@@ -200,6 +206,8 @@ class Lane:
                 topic.append(row)
         if "transitions" in rows:
             _tell(partition.processor.partition, outputs)
+        if self.settings.kafka.latest and "predictions" in rows:
+            rows[LATEST] = last_of_each(rows["predictions"])
         await partition.outbox.put(rows)
 
     def _failed(self, error: BaseException) -> None:
@@ -234,7 +242,7 @@ class Lane:
             for number in numbers:
                 await self._lock_store(number)
             restored = await asyncio.gather(*(asyncio.to_thread(self._recover, n) for n in numbers))
-            for processor, ends, unsent, saved, topics in restored:
+            for processor, ends, unsent, latest, saved, topics in restored:
                 number = processor.partition
                 producer = cast(LaneProducer, self.app.producer)
                 outbox = Outbox(producer, self._topics, number, self.lease, self._failed, self._answered)
@@ -245,6 +253,8 @@ class Lane:
                 self.partitions[number] = partition
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
                 await self._send(partition, unsent)
+                if latest:
+                    await partition.outbox.put({LATEST: latest})
         await self._saver.save_redefined()
         if self.generation != -1:  # else they were revoked meanwhile
             self.ready, self.restoring = True, False
@@ -291,8 +301,9 @@ class Lane:
         self.store.lock(number)
 
     def _recover(self, number: int) -> Restored:
+        latest = Latest() if self.settings.kafka.latest else None
         with self.open_history() as history:
-            return recover(self.settings.definition, number, self.store, self.keys, history)
+            return recover(self.settings.definition, number, self.store, self.keys, history, latest)
 
     async def save(self, *, last: bool = False) -> None:
         """Take a snapshot of every partition whose time has come; see `Saver.save`."""

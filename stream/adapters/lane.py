@@ -27,6 +27,7 @@ from faust.types import TP
 
 from learners.errors import MeanderError
 from stream.adapters.failpoints import reach
+from stream.adapters.topics import LATEST
 
 log = logging.getLogger("meander.lane")
 
@@ -393,8 +394,11 @@ class Outbox:
                 self._room.set()
                 if not self._waiting:
                     self._work.clear()
+                latest = rows.pop(LATEST, None)
                 ends.update(zip(rows, await asyncio.gather(*map(self._send, rows.items())), strict=True))
                 self._answered([row[0] for row in rows.get("predictions", ())])
+                if latest:  # afterwards: it must not know of answers that a restart would not
+                    ends[LATEST] = await self._send((LATEST, latest))
                 self._tell(dict(ends))
         except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
             self._tell(error)

@@ -9,7 +9,8 @@ from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
-from stream.adapters.lane import Outbox
+from stream.adapters.lane import Outbox, Row
+from stream.adapters.latest import Latest
 from stream.messages import Output
 from stream.ports import StateStore
 from stream.processing.processor import Processor
@@ -56,6 +57,8 @@ class Restored(NamedTuple):
         Next offsets of the output topics.
     unsent
         Outputs that the log lacks.
+    latest
+        What the topic of latest answers has to say of the time since the snapshot.
     saved
         Generation of the newest snapshot; -1: there was none.
     topics
@@ -65,16 +68,27 @@ class Restored(NamedTuple):
     processor: Processor
     ends: dict[str, int]
     unsent: list[Output]
+    latest: list[Row]
     saved: int
     topics: dict[str, str]
 
 
 def recover(
-    definition: Definition, number: int, store: StateStore, keys: Keys, history: KafkaLog
+    definition: Definition,
+    number: int,
+    store: StateStore,
+    keys: Keys,
+    history: KafkaLog,
+    latest: Latest | None = None,
 ) -> Restored:
     """Load the newest snapshot that is sound, and run again what the log has since, in journal order.
 
     Snapshots that are not sound are set aside with their reason.
+
+    Parameters
+    ----------
+    latest
+        Told of what is run again, where there is a topic of latest answers.
 
     Raises
     ------
@@ -109,11 +123,13 @@ def recover(
         if count % 50_000 == 0:
             log.info("catching.up partition=%d records=%d", number, count)
 
-    unsent = list(catch_up(processor, history, tail, progress))
+    told = None if latest is None else latest.take
+    unsent = list(catch_up(processor, history, tail, progress, told))
     if processor.redefine(definition):
         log.info("definition.changed partition=%d reason=%s", number, processor.untold[-1].reason)
     processor.keep_clear_of(store.segments(number))
     again = sum(processor.next.values()) - sum(before.values())
     log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
     saved = max((stored.generation for stored in kept), default=-1)
-    return Restored(processor, tail.ends, unsent, saved, identities(history))
+    rows = [] if latest is None else latest.rows(processor.codec)
+    return Restored(processor, tail.ends, unsent, rows, saved, identities(history))

@@ -10,7 +10,7 @@ from producers.connection import PATIENCE_MS, TopicError, administer, explained,
 from stream.settings import Settings
 
 PARTITIONED = ("events", "labels", "control", "predictions", "transitions", "dead-letters")
-STATUS = "status"
+STATUS, LATEST = "status", "latest"
 SUFFIXES = (*PARTITIONED, STATUS)
 
 _FOR_EVER = {"retention.ms": "-1"}
@@ -18,6 +18,10 @@ CONFIGS: dict[str, dict[str, str]] = {
     "transitions": _FOR_EVER,  # few, and the history of every version
     "dead-letters": {"max.message.bytes": str(2 << 20)},  # the largest record, and why it was refused
     STATUS: {"cleanup.policy": "compact"},
+    LATEST: {
+        "cleanup.policy": "compact",
+        "max.compaction.lag.ms": "60000",
+    },  # about a minute's answers at most
 }
 
 
@@ -89,11 +93,11 @@ def delete_topics(settings: Settings) -> list[Topic]:
         When no broker answers.
     """
     with administer(settings.kafka) as client, explained(settings.kafka):
-        existing = [topic for topic in _look(client, settings) if topic.found]
+        existing = [topic for topic in _look(client, settings, whole=True) if topic.found]
         if existing:
             client.delete_topics([topic.name for topic in existing])
         deadline = time.monotonic() + PATIENCE_MS / 1000
-        while left := [topic.name for topic in _look(client, settings) if topic.found]:
+        while left := [topic.name for topic in _look(client, settings, whole=True) if topic.found]:
             if time.monotonic() > deadline:
                 raise TopicError(f"{settings.kafka.brokers} still lists {', '.join(left)}. Try again")
             time.sleep(0.05)
@@ -113,10 +117,13 @@ def check_topics(settings: Settings) -> None:
     _check(list_topics(settings), settings, complete=True)
 
 
-def _look(client: KafkaAdminClient, settings: Settings) -> list[Topic]:
-    counts = partition_counts(client, map(settings.topic, SUFFIXES))
+def _look(client: KafkaAdminClient, settings: Settings, *, whole: bool = False) -> list[Topic]:
+    """Look at the topics that the definition asks for; ``whole``: and at those it could ask for."""
     wanted = {settings.topic(suffix): settings.partitions for suffix in PARTITIONED}
     wanted[settings.topic(STATUS)] = 1
+    if settings.kafka.latest or whole:
+        wanted[settings.topic(LATEST)] = settings.partitions
+    counts = partition_counts(client, wanted)
     return [Topic(name, number, counts.get(name, 0)) for name, number in wanted.items()]
 
 

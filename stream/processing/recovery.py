@@ -125,7 +125,11 @@ def begin(processor: Processor, log: Log) -> None:
 
 
 def catch_up(
-    processor: Processor, log: Log, tail: Tail, progress: Callable[[int], None] | None = None
+    processor: Processor,
+    log: Log,
+    tail: Tail,
+    progress: Callable[[int], None] | None = None,
+    told: Callable[[Record, list[Output]], None] | None = None,
 ) -> Iterator[Output]:
     """Run inputs again up to the last output; yield outputs that had not gone out.
 
@@ -137,6 +141,8 @@ def catch_up(
         The topics.
     progress
         Called with each number of records done.
+    told
+        Called with each record and all that came of it, whether it had gone out or not.
 
     Raises
     ------
@@ -163,7 +169,10 @@ def catch_up(
         inputs[source] = log.read(source, partition, start, end)
     for count, record in enumerate(in_order(tail.marks, inputs), 1):
         tail.redefine(processor, record)
-        for output in processor.process(record):
+        outputs = processor.process(record)
+        if told is not None:
+            told(record, outputs)
+        for output in outputs:
             if (output.topic, output.source) not in tail.emitted:
                 yield output
         if progress is not None:

@@ -252,10 +252,11 @@ def test_asyncapi_refers_to_what_is_there(definition: Definition | None) -> None
 
 def test_asyncapi_names_the_topics() -> None:
     """Its channels are the topics that `meander topics create` makes, except the one nobody writes yet."""
-    from stream.adapters.topics import PARTITIONED
+    from stream.adapters.topics import LATEST, PARTITIONED
 
     document = asyncapi(MIXED)
-    assert [c["address"] for c in document["channels"].values()] == [f"mixed.{t}" for t in PARTITIONED]
+    topics = (*PARTITIONED, LATEST)
+    assert [c["address"] for c in document["channels"].values()] == [f"mixed.{t}" for t in topics]
     assert set(PARTITIONED) == {message.topic for message in MESSAGES}
 
 
