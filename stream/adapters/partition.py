@@ -41,7 +41,7 @@ class Partition:
         self.saved_at: float | None = None  # seconds since 1970
         self.saved_bytes, self.failures, self.failing = 0, 0, False
         self.due = 0.0  # when the next one may be taken
-        self.cost = 0.0  # seconds of processor time that the last one took
+        self.encoding = 0.0  # seconds of processor time that encoding the last one took
         self.tally = Tally(processor)
         self.reached: dict[str, int] = {}  # by topic: time of the last record processed, milliseconds
 

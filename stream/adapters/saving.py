@@ -18,6 +18,7 @@ from stream.processing.segments import Appended
 log = logging.getLogger("meander.worker")
 
 STALL = 0.03  # seconds of encoding that the event loop may stand still for
+PIECE = 5_000  # entries of a journal that are encoded while batches wait
 RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
 
 
@@ -96,20 +97,10 @@ class Saver:
                         )
 
     async def _save(self, number: int, partition: Partition) -> None:
-        async with self._lock:
-            positions = dict(partition.processor.next)
-            if partition.cost < STALL:
-                data, appended, cost = self._encoded(partition)
-            else:  # the partition waits, but timers and pages go on
-                data, appended, cost = await asyncio.to_thread(self._encoded, partition)
-            partition.named.append(frozenset(partition.processor.segments()))
-            settled = await partition.outbox.settle()
         try:
-            partition.ends.update(await settled)
-            cost += await asyncio.to_thread(self._write, partition, data, appended)
+            await self._save_now(number, partition)
         except BaseException as error:  # whatever it was, what was to be appended may be missing
             partition.processor.write_all_again()
-            partition.cost = max(partition.cost, STALL)  # all that waits: seconds, where a million do
             partition.named.clear()
             if isinstance(error, ClosedError):
                 return  # somebody else goes on from the snapshot before
@@ -125,10 +116,53 @@ class Saver:
             partition.failing = False
             log.info("snapshot.resumed partition=%d", number)
         reach("snapshot.durable")
-        partition.cost, partition.due = cost, self._clock() + self._pace.wait(cost, len(self._partitions))
+
+    async def _save_now(self, number: int, partition: Partition) -> None:
+        spent, ahead = await self._write_ahead(number, partition)
+        async with self._lock:
+            positions = dict(partition.processor.next)
+            if partition.encoding < STALL:
+                data, appended, cost = self._encoded(partition)
+            else:  # the partition waits, but timers and pages go on
+                data, appended, cost = await self._encoded_apart(partition)
+            partition.named.append(frozenset(partition.processor.segments()))
+            settled = await partition.outbox.settle()
+        partition.ends.update(await settled)
+        partition.encoding = cost
+        cost += spent + await asyncio.to_thread(self._write, partition, data, appended)
+        partition.due = self._clock() + self._pace.wait(cost, len(self._partitions))
         partition.saved, partition.saved_at = positions, time.time()
-        partition.saved_bytes = len(data) + sum(len(more.data) for more in appended)
+        partition.saved_bytes = ahead + len(data) + sum(len(more.data) for more in appended)
         self._spent(cost)
+
+    async def _write_ahead(self, number: int, partition: Partition) -> tuple[float, int]:
+        """Append to the journals in pieces, so that batches go on between; little is left for the snapshot.
+
+        Returns
+        -------
+        float
+            The seconds of processor time it took.
+        int
+            How many bytes were appended.
+        """
+        spent, size = 0.0, 0
+        while True:
+            async with self._lock:
+                began = time.thread_time()
+                appended = partition.processor.write_ahead(PIECE)
+                spent += time.thread_time() - began
+            if not appended:
+                return spent, size
+            spent += await asyncio.to_thread(self._append, number, appended)
+            size += sum(len(more.data) for more in appended)
+
+    async def _encoded_apart(self, partition: Partition) -> tuple[bytes, list[Appended], float]:
+        """Encode in a thread; whoever cancels this waits until the thread has ended, too."""
+        encoding = asyncio.ensure_future(asyncio.to_thread(self._encoded, partition))
+        try:
+            return await asyncio.shield(encoding)
+        finally:
+            await asyncio.wait([encoding])
 
     @staticmethod
     def _encoded(partition: Partition) -> tuple[bytes, list[Appended], float]:
@@ -145,12 +179,17 @@ class Saver:
         Returns the seconds of processor time it took.
         """
         began, number = time.thread_time(), partition.processor.partition
-        for segment, pieces in groupby(appended, lambda a: a.segment):
-            self._store.append(number, segment, b"".join(piece.data for piece in pieces))
+        self._append(number, appended)
         self._store.save(number, data, partition.generation)
         if len(partition.named) == partition.named.maxlen:  # else some of those kept are from before
             needed = frozenset[str]().union(*partition.named)
             for segment in self._store.segments(number):
                 if segment not in needed:
                     self._store.drop(number, segment)
+        return time.thread_time() - began
+
+    def _append(self, number: int, appended: list[Appended]) -> float:
+        began = time.thread_time()
+        for segment, pieces in groupby(appended, lambda a: a.segment):
+            self._store.append(number, segment, b"".join(piece.data for piece in pieces))
         return time.thread_time() - began

@@ -276,7 +276,7 @@ class Processor:
             serve.wait(example)
             if early is not None:
                 self._apply_label(record, early, example.timestamp, outputs)
-        if serve.pending or serve.early:
+        if serve.overdue():
             self._expire(record, outputs)
 
     def _signalled(self, signal: Signal, position: str) -> Transition:
@@ -552,6 +552,16 @@ class Processor:
         serve, waiting = self.serve.checkpoint()
         versions, kept = self.learn.archive.checkpoint()
         return self._packed(serve, versions, facts), waiting + kept
+
+    def write_ahead(self, most: int) -> list[Appended]:
+        """Return a piece of what the next checkpoint would have to append, so that it need not.
+
+        Parameters
+        ----------
+        most
+            So many entries at most. Nothing is returned where no more are left for the checkpoint itself.
+        """
+        return self.serve.write_ahead(most)
 
     def segments(self) -> list[str]:
         """Return the names of the segments that the last checkpoint names."""

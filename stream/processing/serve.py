@@ -242,6 +242,11 @@ class Serve:
         over = oldest is not None and oldest < time - self._ttl
         return time if time > self.time and (over or (deadline is not None and deadline < time)) else None
 
+    def overdue(self) -> bool:
+        """Whether the wait of anything may be over: quickly told, of every event."""
+        watermark = self.watermark
+        return self.pending.floor < watermark - self._ttl or self.early.floor < watermark
+
     def expire(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Example]]:
         """End the wait of what is older than declared, so many at a time.
 
@@ -279,7 +284,8 @@ class Serve:
 
         The journal begins anew, so that what was appended before is deleted with the snapshots that name it.
         """
-        waiting = [identifier for identifier, example in self.pending.items() if example.key == key]
+        found = [example for _, example in self.pending.items() if example.key == key]
+        waiting = [example.id for example in sorted(found, key=lambda example: example.ordinal)]
         for identifier in waiting:
             self.pending.take(identifier)
             self.books.expired += 1
@@ -427,6 +433,13 @@ class Serve:
         parts = (self.pending, self.early, self.settled)
         appended = [a for part in parts for a in part.append()]
         return self._state(b"", b"", [n for part in parts for n in part.segments.named()]), appended
+
+    def write_ahead(self, most: int) -> list[Appended]:
+        """Return a piece of what `checkpoint` would have to append; nothing where little is left."""
+        for part in (self.pending, self.early, self.settled):
+            if part.unwritten > most:
+                return part.append(most)
+        return []
 
     def resume(self, data: bytes, read: Read | None = None) -> None:
         """Continue from what `state` or `checkpoint` returned.

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -147,16 +148,15 @@ class Settled:
         label = () if entry.example.label is UNSET else (entry.example.label,)
         return identifier, number, int(entry.fate), entry.mark, self._pack(entry.example), label
 
-    def _rows(self, since: int) -> list[tuple[Any, ...]]:
-        """Return what was settled since so many were, as far as it is still known."""
-        fresh = min(self.count - since, len(self._order))
-        start = self.count - fresh
-        newest = list(self._order)[len(self._order) - fresh :] if fresh < len(self._order) else self._order
-        return [self._row(identifier, start + n) for n, identifier in enumerate(newest)]
+    def _rows(self, start: int, end: int) -> list[tuple[Any, ...]]:
+        """Return what was settled when so many were, up to so many; all of it must still be known."""
+        first = self.count - len(self._order)
+        chosen = islice(self._order, start - first, end - first)
+        return [self._row(identifier, start + n) for n, identifier in enumerate(chosen)]
 
     def whole(self) -> bytes:
         """Return everything: for a snapshot that needs no journal."""
-        return msgspec.msgpack.encode((self.count, self._rows(self.count - len(self._order))))
+        return msgspec.msgpack.encode((self.count, self._rows(self.count - len(self._order), self.count)))
 
     def fill(self, data: bytes) -> None:
         """Begin with what `whole` returned."""
@@ -180,19 +180,32 @@ class Settled:
             self.count = number
             self.add(identifier, Fate(fate), example, mark)
 
-    def append(self) -> list[Appended]:
-        """Return what must be appended to the journal so that it tells what is known now."""
+    @property
+    def unwritten(self) -> int:
+        """How many that are still known do not stand in the journal yet."""
+        return min(self.count - self._saved, len(self._order))
+
+    def append(self, most: int | None = None) -> list[Appended]:
+        """Return what must be appended to the journal so that it tells what is known now.
+
+        Parameters
+        ----------
+        most
+            Only so many of those that are not written yet. None: all.
+        """
         changed = [
             self._row(i, entry.number) for i in self._changed if type(entry := self._known.get(i)) is Kept
         ]
         self._changed.clear()
-        rows = changed + self._rows(self._saved)
-        self._saved = self.count
+        first = self.count - len(self._order)
+        start = max(self._saved, first)
+        end = self.count if most is None else min(self.count, start + most)
+        rows = changed + self._rows(start, end)
+        self._saved = end
         appended: list[Appended] = []
         if rows:
-            self._last[self.segments.number] = self.count
+            self._last[self.segments.number] = end
             appended = self.segments.append([rows])
-        first = self.count - len(self._order)
         for number in [n for n, last in self._last.items() if last <= first and n != self.segments.number]:
             del self._last[number]
             self.segments.drop(number)
@@ -206,7 +219,8 @@ class Settled:
         self._saved = self.count
 
     def write_all_again(self) -> None:
-        """Take nothing in the journal for granted."""
+        """Take nothing in the journal for granted: all is to be written again."""
         self._saved = self.count - len(self._order)
+        self._changed.clear()
         self._last.clear()
         self.segments.forget()

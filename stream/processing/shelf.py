@@ -2,24 +2,23 @@
 
 What came last is kept as it is; beyond `HOT` of them the older ones become bytes. Nothing here grows
 slower with the number that waits: finding one is a look into a dict, and the next one whose time is over
-stands at the head of a heap.
+stands at the head of the agenda. Nor does any single call take long: the journal is written in pieces.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
-from itertools import islice
+from itertools import chain, islice, takewhile
 from struct import Struct as Layout
 from typing import Any, Generic, TypeVar, cast
 
+from stream.processing.agenda import FAR, Agenda, Entry
 from stream.processing.segments import SIZE, Appended, Segments
 
 T = TypeVar("T")
 HOT = 1024  # a label that comes within so many events finds its prediction unpacked
 HEAD = Layout("<qqI")  # sequence number, time in milliseconds, segment it stands in
-NOWHERE = 0xFFFFFFFF  # a segment's number when it stands in none
+NOWHERE = 0xFFFFFFFF  # a segment's number of what stands in none; of what no longer stands in it, any
 FRAME = 10_000  # entries appended in one piece
-SLACK = 1024  # dead entries of the heap that are not worth a sweep
 
 
 class Shelf(Generic[T]):
@@ -38,6 +37,8 @@ class Shelf(Generic[T]):
 
     Attributes
     ----------
+    floor
+        Nothing here has an earlier time.
     segments
         The append-only journal of what stands here.
 
@@ -59,23 +60,27 @@ class Shelf(Generic[T]):
         size: int = SIZE,
     ) -> None:
         self._pack, self._unpack, self._most_hot = pack, unpack, hot
-        self._held: dict[str, tuple[int, int, T] | bytes] = {}
+        # in no segment yet, in order of coming; and in one: what was written first stands first
+        self._fresh: dict[str, tuple[int, int, T] | bytes] = {}
+        self._kept: dict[str, bytes] = {}
         self._hot: deque[tuple[str, int]] = deque()  # candidates for packing, oldest first
-        self._times: list[tuple[int, int, str]] = []  # a heap; entries of what is gone stay for a while
+        self._agenda, self._listed = Agenda(), -1  # it has everything up to this number
+        self.floor = FAR
         self.segments = Segments(name, size)
         self._gone: list[int] = []  # sequence numbers that stand in a segment and are no more
         self._live: dict[int, int] = {}  # segment number -> how many of its entries are still here
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._fresh) + len(self._kept)
 
     def __contains__(self, identifier: object) -> bool:
-        return identifier in self._held
+        return identifier in self._fresh or identifier in self._kept
 
     def put(self, identifier: str, number: int, time: int, value: T) -> None:
         """Keep a value under an id that is not here yet; numbers must rise."""
-        self._held[identifier] = (number, time, value)
-        heappush(self._times, (time, number, identifier))
+        self._fresh[identifier] = (number, time, value)
+        if time < self.floor:
+            self.floor = time
         hot = self._hot
         hot.append((identifier, number))
         if len(hot) > self._most_hot:
@@ -83,83 +88,86 @@ class Shelf(Generic[T]):
 
     def _cool(self) -> None:
         identifier, number = self._hot.popleft()
-        found = self._held.get(identifier)
+        found = self._fresh.get(identifier)
         if type(found) is tuple and found[0] == number:
-            self._held[identifier] = HEAD.pack(number, found[1], NOWHERE) + self._pack(found[2])
+            time = found[1]
+            self._fresh[identifier] = HEAD.pack(number, time, NOWHERE) + self._pack(found[2])
+            if number > self._listed:
+                self._agenda.add(time, number, identifier)
+                self._listed = number
 
     def take(self, identifier: str) -> T | None:
         """Remove and return what stands under an id; None when there is nothing."""
-        found = self._held.pop(identifier, None)
-        if found is None:
-            return None
-        if len(self._times) > 2 * len(self._held) + SLACK:
-            self._sweep()
+        found = self._fresh.pop(identifier, None)
         if type(found) is tuple:
+            if found[0] <= self._listed:
+                self._agenda.remove(found[0])
             return found[2]
-        data = cast(bytes, found)
-        number, time, segment = HEAD.unpack_from(data)
-        if segment != NOWHERE:
+        data = cast(bytes | None, found)
+        if data is None:
+            data = self._kept.pop(identifier, None)
+            if data is None:
+                return None
+            number, time, segment = HEAD.unpack_from(data)
             self._gone.append(number)
             self._live[segment] -= 1
+        else:
+            number, time, _ = HEAD.unpack_from(data)
+        self._agenda.remove(number)
         return self._unpack(identifier, number, time, data[HEAD.size :])
 
     def peek(self, identifier: str) -> T | None:
         """Return what stands under an id, and leave it there; None when there is nothing."""
-        found = self._held.get(identifier)
-        if found is None or type(found) is tuple:
-            return None if found is None else found[2]
+        found = self._fresh.get(identifier) or self._kept.get(identifier)
+        return None if found is None else self._value(identifier, found)
+
+    def _value(self, identifier: str, found: tuple[int, int, T] | bytes) -> T:
+        if type(found) is tuple:
+            return found[2]
         data = cast(bytes, found)
         number, time, _ = HEAD.unpack_from(data)
         return self._unpack(identifier, number, time, data[HEAD.size :])
 
-    def _sweep(self) -> None:
-        """Leave what is gone out of the heap."""
-        self._times = [(time, number, i) for i, number, time in self._entries()]
-        heapify(self._times)
-
-    def _entries(self) -> Iterator[tuple[str, int, int]]:
-        for identifier, found in self._held.items():
-            if type(found) is tuple:
-                yield identifier, found[0], found[1]
-            else:
-                number, time, _ = HEAD.unpack_from(cast(bytes, found))
-                yield identifier, number, time
-
     def oldest(self) -> int | None:
         """Return the earliest time of all that is here; None when nothing is."""
-        times, held = self._times, self._held
-        while times:
-            time, number, identifier = times[0]
-            found = held.get(identifier)
-            if found is not None:
-                own = found[0] if type(found) is tuple else HEAD.unpack_from(cast(bytes, found))[0]
-                if own == number:
-                    return time
-            heappop(times)
-        return None
+        first = self._first()
+        return None if first is None else first[0]
+
+    def _first(self) -> Entry | None:
+        self._list()
+        first = self._agenda.first()
+        self.floor = FAR if first is None else first[0]
+        return first
+
+    def _list(self) -> None:
+        """Enter into the agenda what came last: nobody had asked for it yet."""
+        hot, listed = self._hot, self._listed
+        new = list(takewhile(lambda pair: pair[1] > listed, reversed(hot)))
+        for identifier, number in reversed(new):
+            found = self._fresh.get(identifier)
+            if type(found) is tuple and found[0] == number:
+                self._agenda.add(found[1], number, identifier)
+        if new:
+            self._listed = new[0][1]
 
     def pop_oldest(self) -> tuple[str, T]:
         """Remove and return what has the earliest time, of these the one that came first, and its id."""
-        if self.oldest() is None:
+        first = self._first()
+        if first is None:
             raise KeyError("the shelf is empty")
-        _, _, identifier = heappop(self._times)
-        return identifier, cast(T, self.take(identifier))
+        return first[2], cast(T, self.take(first[2]))
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Yield ids and values; what is packed is unpacked for it."""
-        for identifier, found in self._held.items():
-            if type(found) is tuple:
-                yield identifier, found[2]
-            else:
-                data = cast(bytes, found)
-                number, time, _ = HEAD.unpack_from(data)
-                yield identifier, self._unpack(identifier, number, time, data[HEAD.size :])
+        for identifier, found in chain(self._kept.items(), self._fresh.items()):
+            yield identifier, self._value(identifier, found)
 
     # -- state -------------------------------------------------------------------------------------
 
     def whole(self) -> list[tuple[str, bytes]]:
         """Return everything, in order of coming: for a snapshot that needs no journal."""
-        found = [(i, self._packed(entry, NOWHERE)) for i, entry in self._held.items()]
+        held = chain(self._kept.items(), self._fresh.items())
+        found = [(i, self._packed(entry, NOWHERE)) for i, entry in held]
         return sorted(found, key=lambda pair: HEAD.unpack_from(pair[1])[0])
 
     def _packed(self, entry: tuple[int, int, T] | bytes, segment: int) -> bytes:
@@ -171,48 +179,68 @@ class Shelf(Generic[T]):
 
     def fill(self, entries: list[tuple[str, bytes]]) -> None:
         """Begin with what `whole` returned."""
-        self._held, self._live, self._gone = dict(entries), {}, []
-        self._hot.clear()
-        self._sweep()
+        self._fresh, self._kept, self._live, self._gone = dict(entries), {}, {}, []
+        self._reset()
 
-    def append(self) -> list[Appended]:
+    def _reset(self) -> None:
+        """Make the agenda of what is here, all of it packed."""
+        self._hot.clear()
+        held = cast(Iterator[tuple[str, bytes]], chain(self._kept.items(), self._fresh.items()))
+        heads = ((identifier, HEAD.unpack_from(data)) for identifier, data in held)
+        entries = [(time, number, identifier) for identifier, (number, time, _) in heads]
+        self._agenda = Agenda(entries)
+        self._listed = max((entry[1] for entry in entries), default=-1)
+        self.floor = min((entry[0] for entry in entries), default=FAR)
+
+    @property
+    def unwritten(self) -> int:
+        """How many entries stand in no segment yet."""
+        return len(self._fresh)
+
+    def append(self, most: int | None = None) -> list[Appended]:
         """Return what must be appended to the journal so that it tells what is here now.
 
         What came and went since the last time is never written. When more than half of what stands in
         the journal is dead, the oldest segment is given up: what is alive in it is written again.
+
+        Parameters
+        ----------
+        most
+            Only so many of the entries that are not written yet. None: all.
         """
-        held, segments = self._held, self.segments
-        fresh: list[str] = []
-        for identifier in reversed(held):  # what is in no segment yet came last
-            entry = held[identifier]
-            if type(entry) is bytes and HEAD.unpack_from(entry)[2] != NOWHERE:
-                break
-            fresh.append(identifier)
-        fresh.reverse()
-        self._hot.clear()
+        self._list()  # what is packed is listed
+        fresh, segments = self._fresh, self.segments
+        count = len(fresh) if most is None else min(most, len(fresh))
         gone, self._gone = self._gone, []
         appended: list[Appended] = []
-        for start in range(0, len(fresh) if fresh or not gone else 1, FRAME):
+        for start in range(0, count if count or not gone else 1, FRAME):
             segment = segments.number
-            frame = [(i, self._packed(held[i], segment)) for i in fresh[start : start + FRAME]]
-            held.update(frame)
+            chosen = list(islice(fresh.items(), min(FRAME, count - start)))
+            frame = [(i, self._packed(entry, segment)) for i, entry in chosen]
+            for identifier, _ in chosen:
+                del fresh[identifier]
+            self._kept.update(frame)
             self._live[segment] = self._live.get(segment, 0) + len(frame)
             appended += segments.append([frame, gone])
             gone = []
         return appended + self._clean()
 
     def _clean(self) -> list[Appended]:
-        segments = self.segments
+        """Give up segments that hold little, one frame at a time."""
+        segments, kept = self.segments, self._kept
         appended: list[Appended] = []
         for number in segments.worth_dropping(self._live):
-            alive = self._live.pop(number, 0)
-            moved = list(islice(self._held.items(), alive))  # what was written first stands first
-            into = segments.number
+            alive, into = self._live.get(number, 0), segments.number
+            moved = list(islice(kept.items(), min(alive, FRAME)))  # what was written first stands first
             again = [(identifier, self._packed(entry, into)) for identifier, entry in moved]
             for identifier, data in again:
-                del self._held[identifier]
-                self._held[identifier] = data
-            segments.drop(number)
+                del kept[identifier]
+                kept[identifier] = data
+            if alive > len(again):
+                self._live[number] = alive - len(again)
+            else:
+                self._live.pop(number, None)
+                segments.drop(number)
             if again:
                 self._live[into] = self._live.get(into, 0) + len(again)
                 appended += segments.append([again, []])
@@ -228,15 +256,19 @@ class Shelf(Generic[T]):
                 number, time, _ = HEAD.unpack_from(data)
                 found.pop(number, None)  # written again: its place is here now
                 found[number] = identifier, HEAD.pack(number, time, segment) + data[HEAD.size :]
-        self.fill(list(found.values()))
-        for _, data in found.values():
+        self._fresh, self._kept, self._live, self._gone = {}, dict(found.values()), {}, []
+        for data in self._kept.values():
             segment = HEAD.unpack_from(data)[2]
             self._live[segment] = self._live.get(segment, 0) + 1
+        self._reset()
 
     def write_all_again(self) -> None:
-        """Take nothing in the journal for granted: the next `append` writes everything."""
-        for identifier, entry in self._held.items():
-            if type(entry) is bytes:
-                self._held[identifier] = self._packed(entry, NOWHERE)
+        """Take nothing in the journal for granted: what is here is to be written again."""
+        more: dict[str, Any] = self._kept
+        fewer: dict[str, Any] = self._fresh
+        if len(more) < len(fewer):
+            more, fewer = fewer, more
+        more.update(fewer)
+        self._fresh, self._kept = more, {}
         self._live, self._gone = {}, []
         self.segments.forget()

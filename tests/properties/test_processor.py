@@ -13,6 +13,7 @@ from learners.definition import Definition
 from stream.codec import RefusalError
 from stream.messages import Example, Record
 from stream.processing.processor import Processor
+from stream.processing.segments import Appended
 from tests.properties.deployments import DEPLOYMENTS
 from tests.properties.streams import dumped, nearly_good, stream_of, streams, values
 from tests.support import TINY, Published, definition, predictions, record, run
@@ -56,16 +57,27 @@ def test_checkpoints_change_nothing(records: list[Record], made: Definition, dat
     processor, stored = Processor(made), {}
     last: tuple[bytes, int] | None = None
     outputs: list[Published] = []
+    failing = 0
+
+    def append(pieces: list[Appended]) -> None:
+        for segment, more in pieces:
+            stored[segment] = stored.get(segment, b"") + more
+
     for number, new in enumerate(records):
-        step = data.draw(st.sampled_from(["go", "go", "save", "fail", "restart"]))
-        if step in ("save", "fail"):
-            snapshot, appended = processor.checkpoint()
-            for segment, more in appended[: 1 if step == "fail" else None]:
-                stored[segment] = stored.get(segment, b"") + more
-            if step == "save":
-                last = snapshot, number
-            else:
+        step = data.draw(st.sampled_from(["go", "go", "ahead", "save", "fail", "restart"]))
+        if failing:
+            failing -= 1
+            if not failing:
                 processor.write_all_again()
+        elif step == "ahead":
+            append(processor.write_ahead(data.draw(st.integers(0, 3))))
+        elif step == "save":
+            snapshot, appended = processor.checkpoint()
+            append(appended)
+            last = snapshot, number
+        elif step == "fail":  # that it failed is known only a few records later
+            append(processor.checkpoint()[1][:1])
+            failing = data.draw(st.integers(1, 4))
         elif step == "restart" and last is not None:
             snapshot, cut = last
             processor = Processor(made)

@@ -14,6 +14,7 @@ steps = st.lists(
         st.tuples(st.just("put"), IDS, st.integers(-5, 5)),
         st.tuples(st.sampled_from(["take"]), IDS),
         st.tuples(st.sampled_from(["oldest", "save", "restart", "lost", "whole"])),
+        st.tuples(st.just("ahead"), st.integers(0, 3)),
     ),
     max_size=150,
 )
@@ -33,6 +34,7 @@ def test_a_shelf_is_a_dict_in_time_order(steps: list[tuple]) -> None:
     there, held = shelf(), {}
     stored: dict[str, bytes] = {}
     for number, (step, *rest) in enumerate(steps):
+        number *= 300  # so that the agenda has several blocks
         if step == "put" and rest[0] not in held:
             identifier, time = rest
             held[identifier] = (time, number, f"{identifier}{number}")
@@ -58,6 +60,9 @@ def test_a_shelf_is_a_dict_in_time_order(steps: list[tuple]) -> None:
                 there = shelf()
                 there.replay(there.segments.restore(named, partial(first_of, stored)))
                 stored = {segment: data + b"garbage" for segment, data in stored.items()}
+        elif step == "ahead":
+            for segment, data in there.append(rest[0]):
+                stored[segment] = stored.get(segment, b"") + data
         elif step == "whole":
             other = shelf()
             other.fill(there.whole())

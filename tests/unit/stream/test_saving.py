@@ -1,0 +1,113 @@
+"""How state is kept: journals in pieces between batches, then the snapshot that names them."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stream.adapters.file_store import FileStore
+from stream.adapters.lane import Settled
+from stream.adapters.pace import Pace
+from stream.adapters.partition import Partition
+from stream.adapters.saving import PIECE, Saver
+from stream.processing.processor import Processor
+from tests.support import definition, record
+
+LABEL = {"classes": ["no", "yes"]}
+
+
+class Outbox:
+    """Everything that was put is acknowledged."""
+
+    async def settle(self) -> Settled:
+        """Return what is settled at once."""
+        settled: Settled = asyncio.get_running_loop().create_future()
+        settled.set_result({})
+        return settled
+
+
+class Watched(FileStore):
+    """Notes how long what it is given is; fails when it is told to."""
+
+    appended: list[int]
+    failing: int = 0
+
+    def append(self, partition: int, segment: str, data: bytes) -> int:
+        """Append, or refuse."""
+        self.appended.append(len(data))
+        if self.failing == len(self.appended):
+            raise OSError(errno.ENOSPC, "no space left")
+        return super().append(partition, segment, data)
+
+
+async def _nothing() -> None:
+    return None
+
+
+def waiting(count: int) -> Processor:
+    processor = Processor(definition(label=LABEL, rules={}))
+    for n in range(count):
+        processor.process(record("events", n, {"id": f"e{n}", "features": {"x": 1.0, "y": n % 7}}, n))
+    return processor
+
+
+def story(processor: Processor, store: Watched, tell: Callable[[Saver, asyncio.Lock], Any]) -> None:
+    """Run a saver over a partition while somebody else takes the lock in turn."""
+
+    async def run() -> None:
+        lock = asyncio.Lock()
+        partition = Partition(processor, {}, Outbox(), 1, {}, 3)  # type: ignore[arg-type]
+        saver = Saver({0: partition}, store, Pace(0.0), lock, lambda: 0.0, _nothing, lambda _: None)
+        await tell(saver, lock)
+
+    asyncio.run(run())
+
+
+def restored(processor: Processor, store: FileStore) -> Processor:
+    other = Processor(processor.definition)
+    (newest, *_) = store.load(0)
+    other.restore(newest.data, newest.generation, lambda segment, length: store.read(0, segment, length))
+    return other
+
+
+def test_batches_go_on_while_all_that_waits_is_written(tmp_path: Path) -> None:
+    """Many predictions wait and none is in the journal yet: between its pieces a batch gets its turn."""
+    processor, store = waiting(5 * PIECE), Watched(tmp_path)
+    store.appended, turns = [], []
+
+    async def tell(saver: Saver, lock: asyncio.Lock) -> None:
+        async def batches() -> None:
+            for n in range(100):
+                async with lock:
+                    turns.append(len(store.appended))
+                    number = 5 * PIECE + n
+                    event = {"id": f"e{number}", "features": {"x": 1.0, "y": 2.0}}
+                    processor.process(record("events", number, event, number))
+                    processor.process(record("labels", n, {"id": f"e{n}", "label": "yes"}, number))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(saver.save(), batches())
+        await saver.save()
+
+    story(processor, store, tell)
+    assert len(set(turns)) >= 4  # so many different pieces had been written when a batch had its turn
+    assert len(store.appended) >= 5
+    assert max(store.appended) < 2 * sum(store.appended) / 5
+    assert restored(processor, store).serve.state() == processor.serve.state()
+
+
+def test_a_piece_that_cannot_be_written_is_written_again(tmp_path: Path) -> None:
+    """The disk is full in the middle of the journal: the next snapshot holds everything all the same."""
+    processor, store = waiting(4 * PIECE), Watched(tmp_path)
+    store.appended, store.failing = [], 3
+
+    async def tell(saver: Saver, lock: asyncio.Lock) -> None:
+        await saver.save()
+        assert store.load(0) == []
+        event = {"id": "last", "features": {"x": 1.0, "y": 2.0}}
+        processor.process(record("events", 4 * PIECE, event, 4 * PIECE))
+        await saver.save(last=True)
+
+    story(processor, store, tell)
+    assert restored(processor, store).serve.state() == processor.serve.state()
