@@ -69,7 +69,7 @@ class LastGood:
             How many examples; None when there is no such version, or it is broken, too.
         """
         kept = self._kept.get(member.number)
-        if kept is None or not self._recent:
+        if kept is None:
             return None
         recent = list(self._recent)
         since = min(self._count - kept.at, len(recent))
@@ -82,12 +82,19 @@ class LastGood:
                         learn(x, label)
                     else:
                         learn_weighted(x, label, weight)
-                task.ask(predictor(estimator, task.method), recent[-1][0])
+                if recent:
+                    task.ask(predictor(estimator, task.method), recent[-1][0])
             except Exception:  # noqa: BLE001, S112  whatever it raises, it is of no use
                 continue
             member.estimator, member.learned = estimator, kept.learned + len(examples)
             return len(examples)
         return None
+
+    def renew(self, members: Iterable[Member], present: Mapping[int, Member]) -> None:
+        """Keep members as they are now, and no examples: those that came may be nobody's to keep any more."""
+        for member in members:
+            self.keep(member, present)
+        self._recent.clear()
 
     def state(self, present: Iterable[int]) -> tuple[dict[int, tuple[bytes, int, int]], list[Any], int]:
         """Return what is kept of these members, and the examples, as plain data."""

@@ -83,6 +83,11 @@ class Last:
         return self._value
 
 
+    def forget(self) -> None:
+        """Let go of it."""
+        self._value = None
+
+
 class Repaired(NamedTuple):
     """What repairs made of the features of one event.
 
@@ -207,6 +212,12 @@ class Repair:
     def _fill(self, name: str) -> Any:
         statistic = self._fills.get(name)
         return self._constants.get(name) if statistic is None else statistic.get()
+
+    def forget(self) -> None:
+        """Let go of last values, which are somebody's; what is drawn from many stays."""
+        for statistic in self._fills.values():
+            if isinstance(statistic, Last):
+                statistic.forget()
 
     def state(self) -> bytes:
         """Return what is remembered, as bytes."""

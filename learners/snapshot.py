@@ -282,6 +282,14 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dic
     return header, sections
 
 
+def of_another_release(missing: str) -> IncompatibleSnapshotError:
+    """Return what to say of a snapshot that is authentic, but does not hold what this release expects."""
+    return IncompatibleSnapshotError(
+        f"the snapshot was written by a release that kept its state otherwise ({missing}). Start that release, "
+        "or stop all workers and learn again from the log: meander rebuild DEFINITION"
+    )
+
+
 def check_fits(known: str, definition: Definition) -> None:
     """Make sure that what was learned under one fingerprint fits a definition.
 

@@ -1,7 +1,7 @@
 """What the core asks of the world outside."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from stream.messages import Example, Output, Record
@@ -31,15 +31,15 @@ class Stored(NamedTuple):
     ----------
     name
         What the store calls it.
-    data
-        Its bytes.
     generation
         Under which it was saved.
+    read
+        Reads its bytes: tens of megabytes, where there are forests.
     """
 
     name: str
-    data: bytes
     generation: int
+    read: Callable[[], bytes]
 
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -105,7 +105,10 @@ class StateStore(Protocol):
         """
 
     def load(self, partition: int) -> list[Stored]:
-        """Return what is kept, newest first; empty when there is none."""
+        """Return what is kept, newest first, none of it read yet; empty when there is none.
+
+        What went away before it is read gives no bytes, which are no snapshot.
+        """
 
     def set_aside(self, partition: int, name: str, reason: str) -> None:
         """Take a snapshot that cannot be used out of the way, for a person to look at."""

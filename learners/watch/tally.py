@@ -246,6 +246,11 @@ class Tally:
         self._log[i] = self._gain[i] = self._loss[i] = 0.0
         self._since[i] = 0.0
 
+    def forget(self) -> None:
+        """Let go of single values: a reference that is being learned is learned anew."""
+        for i in self._learning:
+            self._learning[i] = []
+
     def _learn(self, rows: Rows, answers: Sequence[Any], table: Floats) -> None:
         for i in list(self._learning):
             if self._holds[i] > 0:

@@ -205,6 +205,12 @@ class Watcher:
             about=about,
         )
 
+    def forget(self) -> None:
+        """Let go of the rows that are not counted yet, whoever sent them; what was counted stays."""
+        for lane in self._lanes.values():
+            lane.rows, lane.answers = [], []
+            lane.tally.forget()
+
     # -- state ---------------------------------------------------------------------------------------
 
     def _made_with(self) -> list[Any]:

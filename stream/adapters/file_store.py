@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,9 +82,9 @@ class FileStore:
                 old.path.unlink(missing_ok=True)
 
     def load(self, partition: int) -> list[Stored]:
-        """Return what is kept, newest first."""
+        """Return what is kept, newest first, none of it read yet."""
         kept = _found(self._of(partition))
-        return [Stored(found.path.name, found.path.read_bytes(), found.generation) for found in kept]
+        return [Stored(found.path.name, found.generation, partial(_data, found.path)) for found in kept]
 
     def set_aside(self, partition: int, name: str, reason: str) -> None:
         """Move a snapshot into the folder ``set-aside``, with its reason beside it."""
@@ -221,6 +222,14 @@ def _found(folder: Path) -> list[_Found]:
     names = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("*.snapshot"))
     found = [_Found(int(name[1]), int(name[2] or 0), path) for path, name in names if name]
     return sorted(found, reverse=True)
+
+
+def _data(path: Path) -> bytes:
+    """Return a file's bytes; none where a newer snapshot has pushed it out meanwhile."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _sync(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from learners.definition import Definition
 from learners.errors import SnapshotError
-from learners.snapshot import Keys
+from learners.snapshot import Keys, of_another_release
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import Outbox, Row
 from stream.adapters.latest import Latest
@@ -104,7 +104,9 @@ def recover(
     for stored in kept:
         try:
             read = partial(store.read, number)
-            facts = processor.restore(stored.data, stored.generation, read)
+            facts = processor.restore(stored.read(), stored.generation, read)
+            if "outputs" not in facts:
+                raise of_another_release("no ends of outputs")
             starts, known = facts["outputs"], facts.get("topics", {})
             break
         except SnapshotError as error:

@@ -19,6 +19,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,10 +192,10 @@ class RedisStore:
         self._refused(partition, told, generation)
 
     def load(self, partition: int) -> list[Stored]:
-        """Return what is kept, newest first."""
+        """Return what is kept, newest first, none of it read yet."""
         with self._asking():
             entries = self._entries(partition)
-            return [Stored(e.name, self._data(partition, e), e.generation) for e in entries]
+        return [Stored(e.name, e.generation, partial(self._data, partition, e)) for e in entries]
 
     def _entries(self, partition: int) -> list[_Entry]:
         found = []
@@ -207,7 +208,8 @@ class RedisStore:
     def _data(self, partition: int, entry: _Entry) -> bytes:
         """Return as much of it as there is: what is missing is noticed by whoever unpacks it."""
         key = self._key(partition, f"data:{entry.token}")
-        return b"".join(self._redis.lindex(key, number) or b"" for number in range(entry.chunks))
+        with self._asking():
+            return b"".join(self._redis.lindex(key, number) or b"" for number in range(entry.chunks))
 
     def set_aside(self, partition: int, name: str, reason: str) -> None:
         """Move a snapshot from the index to those set aside, with its reason."""

@@ -142,20 +142,27 @@ def move(definition: str, target: str, as_json: bool) -> None:
 def _move(source: StateStore, destination: StateStore, number: int) -> dict[str, Any]:
     kept, segments = source.load(number), source.segments(number)
     destination.clear(number)  # generations of long ago
+    size = 0
     for stored in reversed(kept):
-        destination.save(number, stored.data, stored.generation)
+        data = stored.read()
+        destination.save(number, data, stored.generation)
+        size += len(data)
     for name in segments:
         destination.append(number, name, source.read(number, name))
-    copied = [stored[1:] for stored in destination.load(number)]
-    same = copied == [stored[1:] for stored in kept] and all(
-        destination.read(number, name) == source.read(number, name) for name in segments
+    copied = destination.load(number)
+    same = (
+        len(copied) == len(kept)
+        and all(
+            there.generation == here.generation and there.read() == here.read()
+            for there, here in zip(copied, kept, strict=True)
+        )
+        and all(destination.read(number, name) == source.read(number, name) for name in segments)
     )
     if not same:
         raise MeanderError(
             f"what arrived of partition {number} is not what was sent: the source is unchanged"
         )
     source.clear(number)
-    size = sum(len(stored.data) for stored in kept)
     return {"partition": number, "snapshots": len(kept), "segments": len(segments), "bytes": size}
 
 
@@ -184,27 +191,29 @@ def _all(
 
 
 def _row(number: int, stored: Stored) -> dict[str, Any]:
+    data = stored.read()
     try:
-        positions = read_header(stored.data)[0].facts.get("next", {})
+        positions = read_header(data)[0].facts.get("next", {})
     except SnapshotError:
         positions = {}
     return {
         "partition": number,
         "name": stored.name,
         "generation": stored.generation,
-        "bytes": len(stored.data),
+        "bytes": len(data),
         **{source: positions.get(source) for source in ("events", "labels", "control")},
     }
 
 
 def _shown(number: int, stored: Stored, keys: Keys) -> dict[str, Any]:
-    told: dict[str, Any] = {"partition": number, "name": stored.name, "bytes": len(stored.data)}
+    data = stored.read()
+    told: dict[str, Any] = {"partition": number, "name": stored.name, "bytes": len(data)}
     try:
-        header, _ = read_header(stored.data)
+        header, _ = read_header(data)
     except SnapshotError as error:
         return {**told, "problem": str(error)}
     try:
-        authenticated(stored.data, keys)
+        authenticated(data, keys)
         told["authentic"] = True
     except SnapshotError as error:
         told.update(authentic=False, problem=str(error))
@@ -214,7 +223,7 @@ def _shown(number: int, stored: Stored, keys: Keys) -> dict[str, Any]:
     return {
         **told,
         "format": header.format,
-        "key": stored.data[len(MAGIC) : len(MAGIC) + KEY_ID].hex(),
+        "key": data[len(MAGIC) : len(MAGIC) + KEY_ID].hex(),
         "fingerprint": header.fingerprint,
         **facts,
         "libraries": header.libraries,
@@ -227,7 +236,7 @@ def _verdict(settings: Settings, keys: Keys, store: StateStore, number: int, sto
 
     try:
         processor = Processor(settings.definition, number, keys=keys)
-        processor.restore(stored.data, stored.generation, partial(store.read, number))
+        processor.restore(stored.read(), stored.generation, partial(store.read, number))
     except SnapshotError as error:
         return str(error)
     return "sound"

@@ -425,6 +425,10 @@ class Learn:
             command=command.id,
         )
 
+    def forget_examples(self) -> None:
+        """Keep no examples as they came; members that break go back to how they are now."""
+        self.good.renew(self.roster.learners, self.roster.by_number)
+
     def state(self) -> dict[str, bytes]:
         """Return everything learned, as named sections of bytes; members one by one."""
         roster = self.roster

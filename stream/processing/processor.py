@@ -483,6 +483,9 @@ class Processor:
 
     def _forgotten(self, control: Forget, record: Record) -> Transition:
         counts = self.serve.forget(control.key.encode())
+        self.learn.forget_examples()
+        self.watcher.forget()
+        self.repair.forget()
         return Transition(
             kind=Kind.FORGOTTEN,
             timestamp=self._time(record),
@@ -623,6 +626,18 @@ class Processor:
             definition given.
         """
         header, sections = snapshots.unpack(self.definition, data, self._keys)
+        try:
+            return self._resume(header, sections, generation, read)
+        except (LookupError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+            raise snapshots.of_another_release(f"{type(error).__name__}: {error}") from error
+
+    def _resume(
+        self,
+        header: snapshots.Header,
+        sections: dict[str, bytes],
+        generation: int | None,
+        read: Read | None,
+    ) -> dict[str, Any]:
         if generation is not None and header.facts.get("generation") != generation:
             raise SnapshotError(
                 f"wrong generation: it says {header.facts.get('generation')}, the store {generation}"

@@ -156,7 +156,7 @@ def rebuild(
     known: Mapping[str, str] = {}
     for stored in reversed(kept):
         with suppress(SnapshotError):
-            known = read_header(stored.data)[0].facts.get("topics", known)
+            known = read_header(stored.read())[0].facts.get("topics", known)
     try:
         rebuilt = learn_anew(definition, partition, log, keys, known, progress=progress)
         said = f"{rebuilt.records:,} records learned anew; then {rebuilt.old}, now {rebuilt.new}"
@@ -181,7 +181,7 @@ def _newest(
     for stored in kept:
         processor = Processor(definition, partition, keys=keys)
         with suppress(SnapshotError):
-            return processor, processor.restore(stored.data, stored.generation, read)
+            return processor, processor.restore(stored.read(), stored.generation, read)
     return None
 
 

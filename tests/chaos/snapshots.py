@@ -17,7 +17,7 @@ def newest(settings: Settings, partition: int) -> tuple[Processor, dict[str, int
         processor = Processor(settings.definition, partition, keys=load_keys(settings)[0])
         try:
             read = partial(store.read, partition)
-            return processor, processor.restore(stored.data, stored.generation, read)["outputs"]
+            return processor, processor.restore(stored.read(), stored.generation, read)["outputs"]
         except SnapshotError:
             continue
     return None
@@ -27,7 +27,7 @@ def positions(settings: Settings, partition: int) -> dict[str, int]:
     """Return the input positions of the newest snapshot, without opening it."""
     for stored in open_store(settings).load(partition):
         try:
-            return dict(read_header(stored.data)[0].facts["next"])
+            return dict(read_header(stored.read())[0].facts["next"])
         except SnapshotError:
             continue
     return {}

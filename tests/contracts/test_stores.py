@@ -39,7 +39,7 @@ def store(another: Open) -> StateStore:
 
 
 def kept(store: StateStore, partition: int = 0) -> list[bytes]:
-    return [stored.data for stored in store.load(partition)]
+    return [stored.read() for stored in store.load(partition)]
 
 
 def test_the_newest_come_first_and_few_are_kept(store: StateStore, another: Open) -> None:
@@ -82,7 +82,7 @@ def test_an_older_generation_cannot_save(store: StateStore, another: Open) -> No
             zombie.save(0, b"too late", 4)
     store.save(0, b"newer", 5)
     zombie.save(1, b"another partition", 4)
-    assert [(s.data, s.generation) for s in store.load(0)] == [(b"newer", 5), (b"new", 5), (b"its last", 4)]
+    assert [(s.read(), s.generation) for s in store.load(0)] == [(b"newer", 5), (b"new", 5), (b"its last", 4)]
 
 
 def test_a_generation_is_remembered_when_its_snapshot_is_set_aside(store: StateStore) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +144,53 @@ def test_another_definition_holds_from_one_record_on(deploy: Deploy) -> None:
         assert kinds.count("redefined") == 1
         assert log.bounds("predictions", 0)[1] == 600
         assert differences(load_settings(file, {}).definition, 0, log) == []
+
+
+def test_what_is_forgotten_is_in_no_file(deploy: Deploy) -> None:
+    """Once as many snapshots were taken as are kept, an entity's values stand in none of them, nor beside."""
+    settings = deploy(models={"lr": {"recipe": "logistic_regression"}}, champion="lr")
+    secrets = {"asked": 71234.015625, "learned": 81234.015625}
+    needles = [form(value) for value in secrets.values() for form in (_big, _little, lambda v: b"%r" % v)]
+    features = {name: ROWS[0][name] for name in settings.definition.features}
+    number = next(name for name, feature in settings.definition.features.items() if feature.type == "number")
+
+    def found() -> int:
+        kept = [path.read_bytes() for path in settings.folder.rglob("*") if path.is_file()]
+        return sum(needle in data for data in kept for needle in needles)
+
+    with worker(settings) as child, Publisher(settings.kafka, (settings.topic("events"),)) as publisher:
+        send_part(settings, 0, 100)
+        for name, value in secrets.items():
+            event = {"id": name, "timestamp": ROWS[100]["at"], "features": {**features, number: value}}
+            if name == "learned":
+                event["label"] = settings.definition.classes[0]
+            publisher.publish(settings.topic("events"), b"ann", json.dumps(event).encode())
+        publisher.flush()
+        wait_for_predictions(settings, 102, child)
+        time.sleep(0.6)
+        assert found()
+        told = CliRunner().invoke(main, ["forget", str(settings.file), "--key", "ann", "--json"])
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["log"] == {
+            "events": 2, "labels": 0, "predictions": 2, "dead-letters": 0
+        }  # fmt: skip
+        for start in range(100, 350, 50):
+            send_part(settings, start, start + 50)
+            wait_for_predictions(settings, start + 52, child)
+            time.sleep(0.6)
+        assert not found()
+        child.kill()
+        child.start()
+        send_part(settings, 350, 400)
+        wait_for_predictions(settings, 402, child)
+        stop(child)
+    with open_log(settings) as log:
+        assert differences(settings.definition, 0, log) == []
+
+
+def _big(value: float) -> bytes:
+    return struct.pack(">d", value)
+
+
+def _little(value: float) -> bytes:
+    return struct.pack("<d", value)

@@ -27,7 +27,7 @@ while True:
 
 
 def kept(store: FileStore) -> list[bytes]:
-    return [stored.data for stored in store.load(0)]
+    return [stored.read() for stored in store.load(0)]
 
 
 def test_what_was_being_written_is_not_there(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_snapshots_of_the_release_before_are_found(tmp_path: Path) -> None:
     for number in (9, 10):
         (folder / f"{number:012d}.snapshot").write_bytes(b"%d" % number)
     store = FileStore(tmp_path, keep=2)
-    assert [(s.data, s.generation) for s in store.load(0)] == [(b"10", 0), (b"9", 0)]
+    assert [(s.read(), s.generation) for s in store.load(0)] == [(b"10", 0), (b"9", 0)]
     store.save(0, b"11", 3)
     assert kept(store) == [b"11", b"10"]
 

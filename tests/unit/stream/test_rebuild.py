@@ -29,7 +29,7 @@ class MemoryStore:
         """Keep one more."""
         if self.kept and generation < self.kept[0].generation:
             raise StaleGenerationError("older")
-        self.kept.insert(0, Stored(str(len(self.kept)), data, generation))
+        self.kept.insert(0, Stored(str(len(self.kept)), generation, lambda: data))
 
 
 def worked(records: int = 42) -> tuple[MemoryLog, MemoryStore, Processor]:
@@ -46,7 +46,7 @@ def worked(records: int = 42) -> tuple[MemoryLog, MemoryStore, Processor]:
 def taken_up(log: MemoryLog, store: MemoryStore) -> tuple[Processor, list[object]]:
     """Return what a worker has after it took up the newest snapshot, and what it sends again."""
     processor = Processor(DEFINITION)
-    facts = processor.restore(store.load(0)[0].data)
+    facts = processor.restore(store.load(0)[0].read())
     check_identities(log, 0, facts["topics"])
     outputs = list(catch_up(processor, log, Tail(log, 0, facts["outputs"])))
     return processor, [published(processor, output) for output in outputs]
@@ -74,7 +74,7 @@ def test_another_definition_learns_in_the_old_order() -> None:
     other = definition(features={"x": {"min": -10, "max": 10}})
     assert "learned anew" in rebuild(other, 0, log, store, THIS_PROCESS)
     processor = Processor(other)
-    facts = processor.restore(store.load(0)[0].data)
+    facts = processor.restore(store.load(0)[0].read())
     assert list(catch_up(processor, log, Tail(log, 0, facts["outputs"]))) == []
     assert processor.books.predicted == len(log.outputs()["predictions"])
 
@@ -97,7 +97,7 @@ def test_retention_took_what_was_learned() -> None:
 def test_without_a_snapshot_what_is_left_is_learned() -> None:
     """With the loss accepted and nothing sound kept, the state comes from the rest of the log."""
     log, store, before = worked()
-    store.kept = [Stored("0", b"rubbish", 7)]
+    store.kept = [Stored("0", 7, lambda: b"rubbish")]
     log.first["events"] = 5
     said = rebuild(DEFINITION, 0, log, store, THIS_PROCESS, accept_loss=True)
     assert "records that are left were learned anew" in said

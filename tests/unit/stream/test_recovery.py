@@ -2,8 +2,10 @@
 
 import pytest
 
+from learners.errors import IncompatibleSnapshotError
+from learners.snapshot import authenticated, pack
 from stream.messages import Record
-from stream.processing.processor import Processor
+from stream.processing.processor import THIS_PROCESS, Processor
 from stream.processing.recovery import LostStateError, Tail, catch_up
 from stream.replay import differences
 from tests.support import Inputs, MemoryLog, Published, definition, published, run
@@ -128,3 +130,23 @@ def test_a_new_deployment_begins_where_its_inputs_begin() -> None:
     assert restarted(log, processor.snapshot(outputs={}))[1] == []
     with pytest.raises(LostStateError, match="retention"):
         restarted(log)  # its snapshots are gone: what it was born with cannot be told any more
+
+
+def test_a_snapshot_of_a_release_that_kept_other_things() -> None:
+    """Authentic, but a section or a fact is not there, or is another thing: a sentence, nothing bare."""
+    processor = Processor(DEFINITION)
+    run(processor, inputs().all[:5])
+    header, sections = authenticated(processor.snapshot(outputs={}), THIS_PROCESS)
+    for name in sections:
+        less = {other: data for other, data in sections.items() if other != name}
+        odd = {**sections, name: b"\x80\x05\x8c\x04odd.\x94."}
+        for changed in (less, odd):
+            if changed is less and name in ("watch", "late", "member.-2"):
+                continue  # may be absent: nothing was watched, waited for or let go of
+            data = pack(DEFINITION, changed, header.facts, THIS_PROCESS)
+            with pytest.raises(IncompatibleSnapshotError):
+                Processor(DEFINITION).restore(data)
+    for name in ("partition", "next", "quiet", "recent"):
+        facts = {other: fact for other, fact in header.facts.items() if other != name}
+        with pytest.raises(IncompatibleSnapshotError, match="meander rebuild DEFINITION"):
+            Processor(DEFINITION).restore(pack(DEFINITION, sections, facts, THIS_PROCESS))

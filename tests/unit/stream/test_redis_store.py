@@ -36,7 +36,7 @@ def server(redis_program: None, tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def kept(store: RedisStore) -> list[bytes]:
-    return [stored.data for stored in store.load(0)]
+    return [stored.read() for stored in store.load(0)]
 
 
 def test_kill_9_leaves_whole_snapshots_and_a_lease_that_ends(redis_url: str, deployment_name: str) -> None:

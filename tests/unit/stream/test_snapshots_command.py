@@ -66,7 +66,7 @@ def told(result: Result) -> Any:
 
 def kept(settings: Settings) -> list[list[tuple[bytes, int]]]:
     with closing(open_store(settings)) as store:
-        return [[stored[1:] for stored in store.load(number)] for number in range(2)]
+        return [[(s.read(), s.generation) for s in store.load(number)] for number in range(2)]
 
 
 def test_list(run: Run) -> None:
