@@ -285,8 +285,8 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> tuple[Header, dic
 def of_another_release(missing: str) -> IncompatibleSnapshotError:
     """Return what to say of a snapshot that is authentic, but does not hold what this release expects."""
     return IncompatibleSnapshotError(
-        f"the snapshot was written by a release that kept its state otherwise ({missing}). Start that release, "
-        "or stop all workers and learn again from the log: meander rebuild DEFINITION"
+        f"the snapshot was written by a release that kept its state otherwise ({missing}). Start that "
+        "release, or stop all workers and learn again from the log: meander rebuild DEFINITION"
     )
 
 
