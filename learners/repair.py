@@ -82,7 +82,6 @@ class Last:
         """Return it, None before the first."""
         return self._value
 
-
     def forget(self) -> None:
         """Let go of it."""
         self._value = None
