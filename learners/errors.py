@@ -7,7 +7,8 @@ MeanderError
 │   └── IncompatibleSnapshotError
 ├── StaleGenerationError     a worker that was replaced and does not know it yet
 ├── StoreUnavailableError    a place for state that does not answer, or is full: try again
-└── (stream) SettingsError, LostStateError, ...
+├── LostStateError           state and log do not meet: something between them is gone
+└── (stream) SettingsError, ...
 """
 
 
@@ -61,3 +62,7 @@ class StaleGenerationError(MeanderError):
 
 class StoreUnavailableError(MeanderError):
     """A store that cannot be reached, refuses, or is full: nothing that was kept before is lost."""
+
+
+class LostStateError(MeanderError):
+    """State and log do not meet: records between them, or a state that was installed, are gone."""

@@ -58,6 +58,10 @@ class LastGood:
         for number in [n for n in self._kept if n not in present]:
             del self._kept[number]
 
+    def forget(self, number: int) -> None:
+        """Forget what is kept of a member: it is somebody else now."""
+        self._kept.pop(number, None)
+
     def restore(self, member: Member, task: Task) -> int | None:
         """Put a member back to its last good version and teach it the examples since.
 

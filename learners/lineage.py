@@ -27,6 +27,7 @@ class Kind(StrEnum):
     BENCHED = "benched"  # a member failed again and again: it is neither asked nor taught for a while
     RETURNED = "returned"  # a benched member takes part again, fresh
     ROLLED_BACK = "rolled_back"  # an earlier version became champion again
+    INSTALLED = "installed"  # what was learned again from the log, without a bad span, became champion
     ARCHIVED = "archived"  # the champion's state was kept, to go back to
     FROZEN = "frozen"  # learning stopped
     UNFROZEN = "unfrozen"  # learning goes on
@@ -78,6 +79,8 @@ class Version(Struct, kw_only=True, omit_defaults=True):
         (``scored``).
     kept
         Whether its state was kept, so that ``meander rollback`` can bring it back.
+    left_out
+        Of what was learned again from the log: the spans of inputs it did not learn from.
     """
 
     name: str
@@ -94,6 +97,26 @@ class Version(Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     kept: bool = False
+    left_out: tuple[str, ...] = ()
+
+
+class Descent(Struct, frozen=True):
+    """Where a version comes from that was brought in, for its record.
+
+    Attributes
+    ----------
+    parent
+        The version it was; None: the one whose place it takes.
+    since, until
+        The span it learned from, where it was learned again.
+    left_out
+        See `Version`.
+    """
+
+    parent: str | None
+    since: Point | None = None
+    until: Point | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Transition(Struct, kw_only=True, omit_defaults=True):

@@ -19,13 +19,15 @@ labels: J. Langford, A. Smola, M. Zinkevich, *Slow learners are fast*, NeurIPS 2
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import mul
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from learners.tasks import Multiclass, Regression, Task
+
+T = TypeVar("T")
 
 SMOOTHING = 0.05  # share of an even answer mixed into each member's
 RATE, FIRST_RATE, SOON = (
@@ -87,6 +89,9 @@ class Pool(Protocol):
     def learn(self, answers: Sequence[Any], label: Any, lag: int) -> None:
         """Move the weights, given the answers of event time, the truth, and events predicted since."""
 
+    def adopt(self, state: Any, numbers: Mapping[int, int]) -> None:
+        """Go on with the state of another pool, whose members have these numbers here; others have none."""
+
     def state(self) -> Any:
         """Return everything learned, as plain data."""
 
@@ -141,6 +146,10 @@ class _Seated:
         self.weights = [known.get(seat.number, 0.0) for seat in self._seats]
 
 
+def _renumbered(pairs: Iterable[tuple[int, T]], numbers: Mapping[int, int]) -> list[tuple[int, T]]:
+    return [(numbers[number], of) for number, of in pairs if number in numbers]
+
+
 class _LogPool(_Seated):
     """What the two pools of classes have in common: the step, and state."""
 
@@ -156,6 +165,10 @@ class _LogPool(_Seated):
     def state(self) -> Any:
         """See `Pool.state`."""
         return self.n, self.rules_share, self._weights_state()
+
+    def adopt(self, state: Any, numbers: Mapping[int, int]) -> None:
+        """See `Pool.adopt`."""
+        self.resume((*state[:2], _renumbered(state[2], numbers)))
 
     def resume(self, state: Any) -> None:
         """See `Pool.resume`."""
@@ -396,6 +409,12 @@ class NumberPool(_Seated):
         numbers = [seat.number for seat in self._seats]
         mixtures = [list(zip(numbers, m, strict=True)) for m in self._mixtures]
         return self.rules_share, self._weights_state(), list(self._errors.items()), mixtures, self._trust
+
+    def adopt(self, state: Any, numbers: Mapping[int, int]) -> None:
+        """See `Pool.adopt`."""
+        share, weights, errors, mixtures, trust = state
+        mixtures = [_renumbered(mixture, numbers) for mixture in mixtures]
+        self.resume((share, _renumbered(weights, numbers), _renumbered(errors, numbers), mixtures, trust))
 
     def resume(self, state: Any) -> None:
         """See `Pool.resume`."""

@@ -1,17 +1,18 @@
 """Who is who: the pool's members and its blend, challengers in shadow, rules, and who of them answers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from itertools import repeat
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from learners import catalogue, rules
 from learners.definition import BLEND, Definition, Model
 from learners.detectors import Monitor
 from learners.direct import learner, predictor, weighted_learner
 from learners.errors import MeanderError
+from learners.lineage import Descent
 from learners.pool import Seat, make_pool
 from learners.scores import Score
 from learners.tasks import Task
@@ -140,7 +141,7 @@ class Member:
 
 
 class Kept(Struct):
-    """A model as it was: name, number and slot of then, table and estimator, and what it had learned."""
+    """A model as it was: name, number and slot of then, table, estimator, what it had learned, its score."""
 
     name: str
     number: int
@@ -149,6 +150,7 @@ class Kept(Struct):
     model: Model | None
     estimator: Any
     learned: int
+    score: Score = field(default_factory=Score)
 
 
 class Asked(Struct, gc=False):
@@ -200,7 +202,7 @@ class Roster:
     served_by
         How predictions name each of them when it answers; the last is for the default.
     descent
-        By number, the names of those that members just brought back were made from.
+        By number, where members that were just brought back come from.
     """
 
     def __init__(self, definition: Definition, task: Task, prefix: str) -> None:
@@ -210,7 +212,7 @@ class Roster:
         self.frozen = False
         self.frozen_by: Cause | None = None
         self.newest = 0
-        self.descent: dict[int, str] = {}
+        self.descent: dict[int, Descent] = {}
         self.pool = make_pool(task)
         self.blend = Member(BLEND_NUMBER, BLEND, None)
         self.composition: tuple[int, ...] = ()  # the models that the blend's version stands for
@@ -428,33 +430,50 @@ class Roster:
         self.rearrange()
         return back
 
-    def bring_back(self, name: str, kept: Iterable[Kept], blend: bool) -> Member:
-        """Make models as they were kept, as fresh versions in their slots, and champion: one, or their blend.
+    def bring_back(
+        self, kept: Iterable[Kept], champion: str, descents: Mapping[int, Descent], *, alone: bool
+    ) -> dict[int, int]:
+        """Make models as they were kept, as fresh versions in their slots, and one or their blend champion.
 
-        The pool is then made of these alone; a single one takes its slot, and the others stay.
+        Parameters
+        ----------
+        champion
+            Its slot.
+        descents
+            Where they come from, by number of then.
+        alone
+            Whether the pool is then made of these alone. Else they take their slots, and the others stay.
+
+        Returns
+        -------
+        dict
+            Number of then -> number of now.
         """
-        old, fresh = self.champion, []
+        old, fresh = self.champion, {}
         for was in kept:
             self.newest += 1
-            member = Member(
-                self.newest, was.slot, was.estimator, model=was.model, origin=was.origin, parent=was.number
-            )
-            member.started, member.learned = False, was.learned
-            self.descent[member.number] = was.name
             replaced = next((m for m in self.models if m.slot == was.slot), None)
+            parent = None if replaced is None else replaced.number
+            member = Member(
+                self.newest, was.slot, was.estimator, model=was.model, origin=was.origin, parent=parent
+            )
+            member.started, member.learned, member.score = False, was.learned, was.score
+            self.descent[member.number] = descents[was.number]
             self._take_slot(member, was.slot, replaced)
             for shadow in self.shadows:
                 if replaced is not None and shadow.parent == replaced.number:
                     shadow.parent = member.number
-            fresh.append(member)
-        if blend:
-            self.models = fresh
-            self.descent[self.blend.number] = name
-        self.champion = self.blend if blend else fresh[0]
+            fresh[was.number] = member
+        if alone:
+            self.models = list(fresh.values())
+        self.champion = self.blend if champion == BLEND else self._modelled(champion)
         if self.champion is not old:
             self.previous = old
         self.rearrange()
-        return self.champion
+        return {number: member.number for number, member in fresh.items()}
+
+    def _modelled(self, slot: str) -> Member:
+        return next(m for m in self.models if m.slot == slot)
 
     def check_drop(self, member: Member) -> None:
         """Raise `MeanderError` where a challenger cannot be dropped: the blend, or the last model."""

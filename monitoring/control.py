@@ -12,7 +12,17 @@ from monitoring.board import Board
 from producers.control import EXPIRY, SHORTEST_REASON
 from stream.messages import Action, Command, Name, Sentence
 
-NEED_TARGET = {"promote": "member", "drop": "member", "approve": "advice", "apply": "policy"}
+NEED_TARGET = {
+    "promote": "member",
+    "drop": "member",
+    "approve": "advice",
+    "apply": "policy",
+    "install": "state",
+}
+ONE_PARTITION = {
+    "approve": "Each partition counts its advice by itself: say which partition.",
+    "install": "A state was learned from one partition: say which.",
+}
 REMEMBERED = 500  # actions
 
 
@@ -22,8 +32,8 @@ class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     action, target
-        What to do, and to which slot or version (``promote`` and ``drop`` need one), advice (``approve``)
-        or policy (``apply``).
+        What to do, and to which slot or version (``promote`` and ``drop`` need one), advice (``approve``),
+        policy (``apply``) or state (``install``: its digest).
     partition
         Where; left out: everywhere.
     reason
@@ -209,9 +219,8 @@ class Desk:
         if request.action in NEED_TARGET and not request.target:
             sentence = f"Say which {NEED_TARGET[request.action]} to {request.action}."
             raise _refused(422, "target_missing", sentence, "target")
-        if request.action == "approve" and request.partition is None and len(partitions) > 1:
-            sentence = "Each partition counts its advice by itself: say which partition."
-            raise _refused(422, "partition_missing", sentence, "partition")
+        if request.action in ONE_PARTITION and request.partition is None and len(partitions) > 1:
+            raise _refused(422, "partition_missing", ONE_PARTITION[request.action], "partition")
         revision = self._board.revision(request.partition)
         if request.if_revision is not None and request.if_revision != revision:
             raise RefusedError(
@@ -224,7 +233,7 @@ class Desk:
             )
         if request.action in ("promote", "drop"):
             self._check_target(request, partitions)
-        elif request.action in NEED_TARGET:
+        elif request.action in ("approve", "apply"):
             self._check_name(request, partitions)
 
     def _check_target(self, request: ActionRequest, partitions: list[int]) -> None:

@@ -19,6 +19,7 @@ from stream.adapters.keys import load_keys
 from stream.adapters.stores import open_store
 from stream.adapters.topics import check_topics
 from stream.logs import set_up
+from stream.processing.states import StoredStates
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")
@@ -47,6 +48,13 @@ def open_log(settings: Settings) -> KafkaLog:
     """Return a reader of the deployment's topics."""
     name, kafka = settings.definition.name, settings.kafka
     return KafkaLog(name, exact_ends=not kafka.embedded, **kafka_options(kafka))
+
+
+def open_states(settings: Settings, partition: int) -> StoredStates:
+    """Return where a partition's states are that were learned again; opened once one is asked for."""
+    return StoredStates(
+        lambda digest: open_store(settings).get(partition, digest), lambda: load_keys(settings)[0]
+    )
 
 
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:

@@ -28,6 +28,7 @@ COMMANDS = (
     "produce",
     "replay",
     "rebuild",
+    "install",
     "snapshots",
     "dead-letters",
     "scenario",

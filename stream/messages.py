@@ -102,7 +102,17 @@ class LabelRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 Action = Literal[
-    "promote", "rollback", "drop", "fallback", "resume", "freeze", "unfreeze", "retrain", "approve", "apply"
+    "promote",
+    "rollback",
+    "drop",
+    "fallback",
+    "resume",
+    "freeze",
+    "unfreeze",
+    "retrain",
+    "approve",
+    "apply",
+    "install",
 ]
 
 
@@ -115,8 +125,9 @@ class Command(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag="c
         Known afterwards: a repeated id is carried out once.
     action, target
         What to do, and to which slot or version. ``approve``: the advice of this id. ``apply``: the policy
-        of this name. ``rollback``: a version whose state is kept (``v7``, ``v7@1200``), or ``at:`` and a
-        time in milliseconds: who was champion then; without target the previous champion, as it is now.
+        of this name. ``install``: the state that was learned again from the log, by its digest.
+        ``rollback``: a version whose state is kept (``v7``, ``v7@1200``), or ``at:`` and a time in
+        milliseconds: who was champion then; without target the previous champion, as it is now.
     operator, reason
         Who asked, and why.
     expires_at

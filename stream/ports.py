@@ -140,6 +140,40 @@ class StateStore(Protocol):
     def drop(self, partition: int, segment: str) -> None:
         """Delete a segment; harmless when it is not there."""
 
+    def put(self, partition: int, digest: str, data: bytes) -> None:
+        """Keep a state under its digest, whoever holds the partition: it never changes."""
+
+    def get(self, partition: int, digest: str) -> bytes:
+        """Return a state that was put.
+
+        Raises
+        ------
+        SnapshotError
+            When it is not there.
+        """
+
+    def digests(self, partition: int) -> list[str]:
+        """Return the digests of all states that were put, oldest first."""
+
+    def remove(self, partition: int, digest: str) -> None:
+        """Delete a state that was put; harmless when it is not there."""
+
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+
+
+def check_digest(digest: str) -> str:
+    """Return a digest, sure that it is 32 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        When it is not.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is no digest of a state")
+    return digest
+
 
 class Log(Protocol):
     """Reads spans of partitions of the deployment's topics."""

@@ -20,6 +20,7 @@ from stream.ports import Log, Observer
 from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, begin, first_definition
+from stream.processing.states import JournaledStates, NoStates, States
 from stream.report import Report
 
 Progress = Callable[[int], None]
@@ -162,13 +163,24 @@ def replay_topics(
     log: Log,
     outcomes: Outcomes,
     progress: Progress | None = None,
+    states: States | None = None,
 ) -> dict[str, Any]:
     """Run a partition's inputs through a new Processor in the order that the outputs record.
 
     What comes out equals, byte for byte, what went out; `differences` checks it.
+
+    Parameters
+    ----------
+    states
+        Where states are that commands have installed.
+
+    Raises
+    ------
+    LostStateError
+        When one of them cannot be had any more.
     """
     start = time.perf_counter()
-    for processor, record in _replayed(definition, partition, log, outcomes):
+    for processor, record in _replayed(definition, partition, log, outcomes, states):
         outcomes.send(processor.process(record))
         if progress is not None and record.source == Source.EVENTS:
             progress(processor.books.events)
@@ -176,7 +188,11 @@ def replay_topics(
 
 
 def _replayed(
-    definition: Definition, partition: int, log: Log, observer: Observer | None = None
+    definition: Definition,
+    partition: int,
+    log: Log,
+    observer: Observer | None = None,
+    states: States | None = None,
 ) -> Iterator[tuple[Processor, Record]]:
     """Yield a processor and each input before it is taken.
 
@@ -188,6 +204,7 @@ def _replayed(
     last = bool(changes) and not succession.differences(parse_definition(changes[-1][1]), definition)
     first = first_definition(definition, tail) if last else definition
     processor = Processor(first, partition, observer)
+    processor.states = JournaledStates(states or NoStates(), tail.installed, tail.refused)
     begin(processor, log)
     for record in _inputs(log, partition, tail):
         if last:
@@ -205,11 +222,17 @@ def _inputs(log: Log, partition: int, tail: Tail) -> Iterator[Record]:
     return in_order(tail.marks, inputs)
 
 
-def differences(definition: Definition, partition: int, log: Log) -> list[str]:
-    """Say where the output topics differ from what a replay gives: value, key and headers, in order."""
+def differences(definition: Definition, partition: int, log: Log, states: States | None = None) -> list[str]:
+    """Say where the output topics differ from what a replay gives: value, key and headers, in order.
+
+    Parameters
+    ----------
+    states
+        As for `replay_topics`.
+    """
     sent = {topic: log.read(topic, partition, *log.bounds(topic, partition)) for topic in FILES}
     found: list[str] = []
-    for processor, record in _replayed(definition, partition, log):
+    for processor, record in _replayed(definition, partition, log, None, states):
         for output in processor.process(record):
             value, headers = processor.codec.encode(output)
             there = next(sent[output.topic], None)

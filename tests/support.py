@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from learners.candidate import Candidate, digest_of
 from learners.definition import Definition, parse_definition
+from learners.errors import SnapshotError
 from stream.messages import Output, Record
-from stream.processing.processor import Processor
+from stream.processing.processor import THIS_PROCESS, Processor
+from stream.processing.states import StoredStates
 
 Published = tuple[str, bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
@@ -84,6 +87,26 @@ def reasons(outputs: Iterable[Published]) -> list[str]:
         for topic, _, _, headers in outputs
         if topic == "dead-letters"
     ]
+
+
+class MemoryStates:
+    """States that were learned again, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.states = StoredStates(self._get, lambda: THIS_PROCESS)
+
+    def _get(self, digest: str) -> bytes:
+        if digest not in self.kept:
+            raise SnapshotError(f"there is no state {digest} of partition 0")
+        return self.kept[digest]
+
+    def put(self, candidate: Candidate, of: Definition) -> str:
+        """Keep a candidate; returns its digest."""
+        data = candidate.pack(of, THIS_PROCESS)
+        digest = digest_of(data)
+        self.kept[digest] = data
+        return digest
 
 
 class MemoryLog:

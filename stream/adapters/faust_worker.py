@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from learners.definition import parse_duration
-from learners.errors import MeanderError, StaleGenerationError
+from learners.errors import LostStateError, MeanderError, StaleGenerationError
 from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
 from stream.adapters.kafka_log import KafkaLog
@@ -33,7 +33,7 @@ from stream.adapters.watchdog import Signs
 from stream.messages import Output, Record, Source, Tick
 from stream.ports import StateStore
 from stream.processing.processor import Processor
-from stream.processing.recovery import OUTPUTS, REMEDY, LostStateError
+from stream.processing.recovery import OUTPUTS, REMEDY
 from stream.processing.standing import Status
 from stream.processing.tally import PartitionFacts, WorkerFacts, WorkerTally
 from stream.settings import Settings

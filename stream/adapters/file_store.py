@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
 from stream.adapters.failpoints import reach
-from stream.ports import Stored, check_segment
+from stream.ports import Stored, check_digest, check_segment
 
+STATES = "rebuilt"  # the folder of what was learned again
 _NAME = re.compile(r"(\d+)(?:\.g(\d+))?\.snapshot")
 
 
@@ -151,6 +152,43 @@ class FileStore:
 
     def _segment(self, partition: int, segment: str) -> Path:
         return self._of(partition) / "segments" / check_segment(segment)
+
+    # -- states that were learned again ------------------------------------------------------------
+
+    def put(self, partition: int, digest: str, data: bytes) -> None:
+        """Keep a state under its digest."""
+        path = self._state(partition, digest)
+        with _writing(path.parent.parent):
+            path.parent.mkdir(exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}.writing")
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            _sync(path.parent)
+            _sync(path.parent.parent)
+
+    def get(self, partition: int, digest: str) -> bytes:
+        """Return a state."""
+        try:
+            return self._state(partition, digest).read_bytes()
+        except FileNotFoundError:
+            raise SnapshotError(
+                f"there is no state {digest} of partition {partition} in {self._folder}"
+            ) from None
+
+    def digests(self, partition: int) -> list[str]:
+        """Return the digests of all states, oldest first."""
+        found = (self._of(partition) / STATES).glob("*.state")
+        return [path.stem for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+
+    def remove(self, partition: int, digest: str) -> None:
+        """Delete a state."""
+        self._state(partition, digest).unlink(missing_ok=True)
+
+    def _state(self, partition: int, digest: str) -> Path:
+        return self._of(partition) / STATES / f"{check_digest(digest)}.state"
 
     # -- locks -------------------------------------------------------------------------------------
 

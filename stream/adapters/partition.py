@@ -15,6 +15,7 @@ from stream.messages import Output
 from stream.ports import StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up, check_identities, first_definition, identities
+from stream.processing.states import JournaledStates, StoredStates
 from stream.processing.tally import Tally
 
 log = logging.getLogger("meander.worker")
@@ -125,8 +126,11 @@ def recover(
         if count % 50_000 == 0:
             log.info("catching.up partition=%d records=%d", number, count)
 
+    states = StoredStates(partial(store.get, number), lambda: keys)
+    processor.states = JournaledStates(states, tail.installed, tail.refused)
     told = None if latest is None else latest.take
     unsent = list(catch_up(processor, history, tail, progress, told))
+    processor.states = states
     if processor.redefine(definition):
         log.info("definition.changed partition=%d reason=%s", number, processor.untold[-1].reason)
     processor.keep_clear_of(store.segments(number))

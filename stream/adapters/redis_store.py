@@ -9,6 +9,7 @@ may touch them together):
 - ``meta``: the last ``number``, the newest ``generation``, the last append to each segment
 - ``data:<token>``: one snapshot's chunks, a list; without an index entry it expires by itself
 - ``segments``, ``segment:<name>``
+- ``states``, ``state:<digest>``: what was learned again, a list of chunks each
 
 A snapshot becomes visible by one script that compares owner and generation, enters it and deletes the oldest.
 """
@@ -29,7 +30,7 @@ from redis.retry import Retry
 
 from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
 from stream.adapters.failpoints import reach
-from stream.ports import Stored, check_segment
+from stream.ports import Stored, check_digest, check_segment
 
 CHUNK = 4 << 20  # bytes
 ABANDONED_MS = 600_000  # until chunks that were written for no snapshot are gone
@@ -269,6 +270,48 @@ class RedisStore:
 
     def _segment(self, partition: int, segment: str) -> str:
         return self._key(partition, f"segment:{check_segment(segment)}")
+
+    # -- states that were learned again ------------------------------------------------------------
+
+    def put(self, partition: int, digest: str, data: bytes) -> None:
+        """Keep a state under its digest: chunk by chunk aside, then entered."""
+        key, aside = self._state(partition, digest), self._key(partition, f"data:{uuid.uuid4().hex}")
+        with self._asking():
+            for start in range(0, max(len(data), 1), self._chunk):
+                with self._redis.pipeline(transaction=True) as batch:
+                    batch.rpush(aside, data[start : start + self._chunk])
+                    batch.pexpire(aside, ABANDONED_MS)
+                    batch.execute()
+            with self._redis.pipeline(transaction=True) as batch:
+                batch.rename(aside, key)
+                batch.persist(key)
+                batch.lrem(self._key(partition, "states"), 0, digest)
+                batch.rpush(self._key(partition, "states"), digest)
+                batch.execute()
+
+    def get(self, partition: int, digest: str) -> bytes:
+        """Return a state."""
+        key = self._state(partition, digest)
+        with self._asking():
+            count = self._redis.llen(key)
+            if not count:
+                raise SnapshotError(f"there is no state {digest} of partition {partition} in {self._where}")
+            return b"".join(self._redis.lindex(key, number) or b"" for number in range(count))
+
+    def digests(self, partition: int) -> list[str]:
+        """Return the digests of all states, oldest first."""
+        with self._asking():
+            return [digest.decode() for digest in self._redis.lrange(self._key(partition, "states"), 0, -1)]
+
+    def remove(self, partition: int, digest: str) -> None:
+        """Delete a state."""
+        with self._asking(), self._redis.pipeline(transaction=True) as batch:
+            batch.lrem(self._key(partition, "states"), 0, digest)
+            batch.unlink(self._state(partition, digest))
+            batch.execute()
+
+    def _state(self, partition: int, digest: str) -> str:
+        return self._key(partition, f"state:{check_digest(digest)}")
 
     # -- locks -------------------------------------------------------------------------------------
 

@@ -72,12 +72,12 @@ def command(
     folder = Path(out) if out else None
     with Outcomes(settings.definition, folder) as outcomes:
         if topic:
-            from stream.app import open_log
+            from stream.app import open_log, open_states
 
-            log = open_log(settings)
+            log, states = open_log(settings), open_states(settings, partition)
             total = log.bounds("events", partition)[1]
             with shown_progress(total) as progress:
-                result = replay_topics(settings.definition, partition, log, outcomes, progress)
+                result = replay_topics(settings.definition, partition, log, outcomes, progress, states)
         else:
             source = _source(file, scenario_name, seed)
             named = label_column, id_column, timestamp_column
@@ -136,10 +136,11 @@ def _from_rows(
 
 
 def _compare(settings: Settings, partition: int) -> None:
-    from stream.app import open_log
+    from stream.app import open_log, open_states
     from stream.replay import differences
 
-    found = differences(settings.definition, partition, open_log(settings))
+    states = open_states(settings, partition)
+    found = differences(settings.definition, partition, open_log(settings), states)
     for line in found[:20]:
         click.echo(line, err=True)
     if found:

@@ -149,6 +149,9 @@ def _move(source: StateStore, destination: StateStore, number: int) -> dict[str,
         size += len(data)
     for name in segments:
         destination.append(number, name, source.read(number, name))
+    rebuilt = source.digests(number)
+    for digest in rebuilt:
+        destination.put(number, digest, source.get(number, digest))
     copied = destination.load(number)
     same = (
         len(copied) == len(kept)
@@ -157,13 +160,20 @@ def _move(source: StateStore, destination: StateStore, number: int) -> dict[str,
             for there, here in zip(copied, kept, strict=True)
         )
         and all(destination.read(number, name) == source.read(number, name) for name in segments)
+        and all(destination.get(number, digest) == source.get(number, digest) for digest in rebuilt)
     )
     if not same:
         raise MeanderError(
             f"what arrived of partition {number} is not what was sent: the source is unchanged"
         )
     source.clear(number)
-    return {"partition": number, "snapshots": len(kept), "segments": len(segments), "bytes": size}
+    return {
+        "partition": number,
+        "snapshots": len(kept),
+        "segments": len(segments),
+        "rebuilt": len(rebuilt),
+        "bytes": size,
+    }
 
 
 def _opened(settings: Settings) -> StateStore:

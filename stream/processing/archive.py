@@ -8,9 +8,9 @@ import zlib
 import msgspec
 
 from learners import pickling
-from learners.definition import Definition, parse_duration
+from learners.definition import BLEND, Definition, parse_duration
 from learners.errors import MeanderError, SnapshotError
-from learners.lineage import short
+from learners.lineage import Descent, short
 from learners.roster import Kept, Member, Roster
 from stream.processing.segments import Appended, Named, Read
 from stream.processing.shelf import Shelf
@@ -111,8 +111,13 @@ class Archive:
         data = self._shelf.peek(name)
         if data is None:
             raise MeanderError(f"the state of {name} is not kept any more")
-        blend, kept = pickling.loads(zlib.decompress(data), self._definition)
-        return self._roster.bring_back(name, [Kept(*of) for of in kept], blend)
+        blend, plain = pickling.loads(zlib.decompress(data), self._definition)
+        roster, kept = self._roster, [Kept(*of) for of in plain]
+        if blend:
+            roster.descent[roster.blend.number] = Descent(name)
+        descents = {was.number: Descent(was.name) for was in kept}
+        roster.bring_back(kept, BLEND if blend else kept[0].slot, descents, alone=blend)
+        return roster.champion
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -375,8 +375,8 @@ class Conduct:
                 roster.frozen_by = decision.cause if roster.frozen else None
         if kind in REIGNS:
             self.archive.keep(roster.champion, timestamp)
-        if kind in CHANGES and self.advice:
-            self._withdraw(kind)
+        if kind in CHANGES:
+            self.withdraw(kind)
         return Transition(
             kind=kind,
             timestamp=timestamp,
@@ -399,14 +399,15 @@ class Conduct:
                 started.learned += 1
         return started
 
-    def _withdraw(self, done: Kind) -> None:
+    def withdraw(self, done: Kind) -> None:
         """Forget advice that what was done has overtaken: the same, or about a version that is gone."""
-        known = self.roster.by_number
-        self.advice = {
-            name: d
-            for name, d in self.advice.items()
-            if d.kind is not done and (d.number is None or d.number in known)
-        }
+        if self.advice:
+            known = self.roster.by_number
+            self.advice = {
+                name: d
+                for name, d in self.advice.items()
+                if d.kind is not done and (d.number is None or d.number in known)
+            }
 
     def state(self) -> Any:
         """Return everything remembered."""

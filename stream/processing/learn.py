@@ -1,6 +1,6 @@
 """The second half: an `Example` with its label becomes scores, learning, signals, decisions, transitions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from learners import pickling
 from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
-from learners.errors import MeanderError
+from learners.errors import LostStateError, MeanderError
 from learners.foresight import Foresight, State
 from learners.last_good import LastGood
 from learners.lineage import Kind, Transition
@@ -281,7 +281,13 @@ class Learn:
         )
 
     def command(
-        self, command: Command, timestamp: int, position: str, now: int, revision: int
+        self,
+        command: Command,
+        timestamp: int,
+        position: str,
+        now: int,
+        revision: int,
+        install: Callable[[str | None, str, int, str], list[Transition]],
     ) -> list[Transition]:
         """Carry out an operator's command, or say why not.
 
@@ -291,6 +297,8 @@ class Learn:
             The control record's own time, milliseconds: a command past its ``expires_at`` is rejected.
         revision
             How often the roster has changed; a command made for another one is rejected.
+        install
+            Installs the state of a digest, for a reason, at a time and position.
         """
         if command.id in self.commands:
             return [self._rejected(command, "a command of this id came before", timestamp, position)]
@@ -304,7 +312,12 @@ class Learn:
             return [self._rejected(command, why, timestamp, position)]
         reason = command.reason or f"Asked for by {command.operator or 'an operator'}."
         try:
-            told = self.conduct.asked_for(command.action, command.target, reason, timestamp, position)
+            if command.action == "install":
+                told = install(command.target, reason, timestamp, position)
+            else:
+                told = self.conduct.asked_for(command.action, command.target, reason, timestamp, position)
+        except LostStateError:  # a replay that cannot go on
+            raise
         except MeanderError as error:
             return [self._rejected(command, str(error), timestamp, position)]
         for transition in told:

@@ -1,5 +1,6 @@
 """The whole system as one call: a record in, outputs out. Deterministic given its snapshot."""
 
+import re
 import secrets
 from collections import deque
 from typing import Any
@@ -11,7 +12,7 @@ from learners import snapshot as snapshots
 from learners.contract import TIME_LIMIT, Contract
 from learners.definition import Definition
 from learners.detectors import Signal
-from learners.errors import SnapshotError
+from learners.errors import MeanderError, SnapshotError
 from learners.lineage import Kind, Transition
 from learners.repair import Repair
 from learners.snapshot import Keys
@@ -33,6 +34,7 @@ from stream.messages import (
 )
 from stream.ports import Observer
 from stream.processing.books import Books
+from stream.processing.installing import install
 from stream.processing.learn import Learn
 from stream.processing.segments import Appended, Read
 from stream.processing.serve import MOST_AT_A_TICK, MOST_AT_ONCE, NEVER, Joined, Serve, Todo
@@ -49,10 +51,12 @@ from stream.processing.standing import (
     members_of,
     resume_conditions,
 )
+from stream.processing.states import NoStates, States
 
 THIS_PROCESS = Keys(secrets.token_bytes(32))  # for snapshots that no other process will read; decides nothing
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 MOST_DELAYS = 2000
+DIGEST = re.compile("[0-9a-f]{32}")
 MOST_QUIET = 40  # turns of silent inputs between two outputs; a header must not grow without end
 
 
@@ -75,6 +79,8 @@ class Processor:
 
     Attributes
     ----------
+    states
+        Where states are that commands install.
     untold
         Changes of the definition that go out with the next record.
     delays
@@ -118,6 +124,7 @@ class Processor:
         self.delays: deque[int] = deque(maxlen=MOST_DELAYS)
         self._born = self._announced = False
         self.untold: list[Transition] = []
+        self.states: States = NoStates()
         self._handlers = {EVENTS: self._event, LABELS: self._label, CONTROL: self._control}
         self._inputs: dict[str, str] = {}
         self._quiet: list[
@@ -465,7 +472,7 @@ class Processor:
             return
         if not isinstance(control, Tick):
             time = self._time(record)
-            made = self.learn.command(control, time, position, record.timestamp, self.revision)
+            made = self.learn.command(control, time, position, record.timestamp, self.revision, self._install)
             self._emit(outputs, record, made)
             return
         self.serve.pass_time(control.timestamp)
@@ -480,6 +487,16 @@ class Processor:
                 evidence={"expired": expired},
             )
             self._emit(outputs, record, [transition])
+
+    def _install(self, digest: str | None, reason: str, timestamp: int, position: str) -> list[Transition]:
+        """Install the state of a digest; raises `MeanderError` where it is not there or does not fit."""
+        if digest is None or not DIGEST.fullmatch(digest):
+            raise MeanderError(f"{digest!r} is no digest of a state: meander rebuild prints one")
+        candidate = self.states.find(self.definition, digest, position)
+        made = install(self.learn, candidate, digest, reason, timestamp, position)
+        if candidate.rest is not None:
+            self.repair.resume(candidate.rest.repair)
+        return made
 
     def _forgotten(self, control: Forget, record: Record) -> Transition:
         counts = self.serve.forget(control.key.encode())

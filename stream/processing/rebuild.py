@@ -13,14 +13,16 @@ from msgspec import UNSET
 
 from learners.contract import Contract, LabelError
 from learners.definition import Definition
-from learners.errors import SnapshotError
+from learners.errors import LostStateError, MeanderError, SnapshotError
 from learners.snapshot import Keys, read_header
 from stream.messages import Example, Output, Prediction, Record
 from stream.ports import Log, StateStore, Stored
 from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import Processor
-from stream.processing.recovery import OUTPUTS, LostStateError, Tail, begin, identities
+from stream.processing.recovery import OUTPUTS, Tail, begin, identities
 from stream.processing.segments import Read
+from stream.processing.spans import Span, Without, parse_span
+from stream.processing.states import States, StoredStates
 
 Progress = Callable[[int], None]
 
@@ -152,13 +154,13 @@ def rebuild(
     GoneError
         When the log is not whole and that was not accepted.
     """
-    kept = store.load(partition)
+    kept, states = store.load(partition), StoredStates(partial(store.get, partition), lambda: keys)
     known: Mapping[str, str] = {}
     for stored in reversed(kept):
         with suppress(SnapshotError):
             known = read_header(stored.read())[0].facts.get("topics", known)
     try:
-        rebuilt = learn_anew(definition, partition, log, keys, known, progress=progress)
+        rebuilt = learn_anew(definition, partition, log, keys, known, states, progress=progress)
         said = f"{rebuilt.records:,} records learned anew; then {rebuilt.old}, now {rebuilt.new}"
     except GoneError as error:
         if not accept_loss:
@@ -168,7 +170,9 @@ def rebuild(
             rebuilt = go_on(*restored, log)
             said = f"{error}; what the newest snapshot has learned is kept"
         else:
-            rebuilt = learn_anew(definition, partition, log, keys, known, accept_loss=True, progress=progress)
+            rebuilt = learn_anew(
+                definition, partition, log, keys, known, states, accept_loss=True, progress=progress
+            )
             said = f"{error}; {rebuilt.records:,} records that are left were learned anew; now {rebuilt.new}"
     generation = max((stored.generation for stored in kept), default=0) + 1
     store.save(partition, rebuilt.snapshot(generation), generation)
@@ -191,6 +195,7 @@ def learn_anew(
     log: Log,
     keys: Keys,
     known: Mapping[str, str],
+    states: States,
     *,
     accept_loss: bool = False,
     progress: Progress | None = None,
@@ -206,6 +211,9 @@ def learn_anew(
         That sign its snapshot.
     known
         Identities of the topics that the newest snapshot stands on, as far as there is one.
+    states
+        Where states are that were installed. What one had left out that does not fit any more is left out
+        from the start instead.
     accept_loss
         Learn from what is left.
     progress
@@ -218,21 +226,38 @@ def learn_anew(
     """
     tail = Tail(log, partition, {})
     if not accept_loss:
-        _check_whole(partition, log, tail, known)
+        check_whole(partition, log, tail, known)
     judge = _Judge(definition)
     decode = msgspec.json.Decoder(_Answer).decode
     for record in log.read("predictions", partition, *log.bounds("predictions", partition)):
         source = dict(record.headers)["meander-source"].decode()
         judge.then[int(source.split(":")[2])] = decode(record.value or b"").prediction
     processor = Processor(definition, partition, judge, keys=keys)
+    processor.states = states
     begin(processor, log)
+    without = Without(_lost(definition, tail, states), commands=True)
     inputs = {source: log.read(source, partition, *log.bounds(source, partition)) for source in SOURCES}
     count = 0
     for count, record in enumerate(in_order(tail.marks, inputs), 1):
-        judge.answered(record, processor.process(record))
+        kept = without(record)
+        if kept is None:
+            processor.next[record.source] = record.offset + 1
+        else:
+            judge.answered(record, processor.process(kept))
         if progress is not None:
             progress(count)
     return Rebuilt(processor, tail.ends, identities(log), count, judge.old, judge.new)
+
+
+def _lost(definition: Definition, tail: Tail, states: States) -> list[Span]:
+    """Return the spans that installed states had left out which cannot be installed again."""
+    found: list[Span] = []
+    for position, told in tail.installed.items():
+        try:
+            states.find(definition, str(told.evidence.get("digest")), position)
+        except MeanderError:
+            found += map(parse_span, told.evidence.get("left_out", ()))
+    return found
 
 
 def go_on(processor: Processor, facts: Mapping[str, Any], log: Log) -> Rebuilt:
@@ -266,7 +291,14 @@ def go_on(processor: Processor, facts: Mapping[str, Any], log: Log) -> Rebuilt:
     return Rebuilt(processor, outputs, topics, 0, Score(contract), Score(contract))
 
 
-def _check_whole(partition: int, log: Log, tail: Tail, known: Mapping[str, str]) -> None:
+def check_whole(partition: int, log: Log, tail: Tail, known: Mapping[str, str]) -> None:
+    """Make sure that all that was learned from can be learned from again.
+
+    Raises
+    ------
+    GoneError
+        When it cannot.
+    """
     answers_gone = any(log.bounds(topic, partition)[0] for topic in OUTPUTS)
     now = identities(log)
     for source in SOURCES:

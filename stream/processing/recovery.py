@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 
 from learners.definition import Definition, parse_definition
-from learners.errors import MeanderError
+from learners.errors import LostStateError
 from learners.lineage import Kind, Transition
 from stream.messages import Output, Record
 from stream.ports import Log
 from stream.processing.journal import SOURCES, Mark, in_order, parse_mark
 from stream.processing.processor import Processor
+from stream.processing.states import REFUSED_INSTALL
 
 Change = tuple[dict[str, Any], dict[str, Any]]
-_REDEFINED = b'"redefined"'
+_TELLING = (b'"redefined"', b'"installed"', REFUSED_INSTALL.encode())
 OUTPUTS = ("predictions", "transitions", "dead-letters")
 REMEDY = (
     "Restore the records, or go on without them: stop all workers, then run "
@@ -47,10 +48,6 @@ def check_identities(log: Log, partition: int, known: Mapping[str, str]) -> None
             )
 
 
-class LostStateError(MeanderError):
-    """State and log do not meet: records between them are gone."""
-
-
 class Tail:
     """What the output topics hold from some offsets on.
 
@@ -64,6 +61,10 @@ class Tail:
         Next offset of each output topic when it was read.
     redefined
         By source and offset of the first input they hold for: definitions, before and after each change.
+    installed
+        By position of the command: the transition that says that a rebuilt state was installed.
+    refused
+        By position of the command: why one was not.
     """
 
     def __init__(self, log: Log, partition: int, starts: Mapping[str, int]) -> None:
@@ -71,6 +72,8 @@ class Tail:
         self.emitted: set[tuple[str, str]] = set()
         self.ends: dict[str, int] = {}
         self.redefined: dict[tuple[str, int], list[Change]] = {}
+        self.installed: dict[str, Transition] = {}
+        self.refused: dict[str, str] = {}
         for topic in OUTPUTS:
             first, end = log.bounds(topic, partition)
             self.ends[topic] = end
@@ -96,10 +99,15 @@ class Tail:
                     self._note_change(mark, record.value or b"")
 
     def _note_change(self, mark: Mark, value: bytes) -> None:
-        if _REDEFINED in value:
-            transition = msgspec.json.decode(value, type=Transition)
-            if transition.kind is Kind.REDEFINED and transition.definitions is not None:
-                self.redefined.setdefault((mark.source, mark.offset), []).append(transition.definitions)
+        if not any(word in value for word in _TELLING):
+            return
+        transition = msgspec.json.decode(value, type=Transition)
+        if transition.kind is Kind.REDEFINED and transition.definitions is not None:
+            self.redefined.setdefault((mark.source, mark.offset), []).append(transition.definitions)
+        elif transition.kind is Kind.INSTALLED:
+            self.installed[transition.position] = transition
+        elif transition.kind is Kind.REJECTED and transition.reason.startswith(REFUSED_INSTALL):
+            self.refused[transition.position] = transition.reason[len(REFUSED_INSTALL) : -1]
 
     def changes(self) -> list[Change]:
         """Return all changes of the definition, in order."""

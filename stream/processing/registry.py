@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from learners.definition import Definition
-from learners.lineage import Kind, Point, Transition, Version
+from learners.lineage import Descent, Kind, Point, Transition, Version
 from learners.roster import Member, Roster
 from learners.snapshot import fingerprint, libraries
 from stream.processing.archive import Archive
 
-MADE = frozenset({Kind.ADMITTED, Kind.PROMOTED, Kind.ROLLED_BACK, Kind.FAILED, Kind.ARCHIVED})
+MADE = frozenset({Kind.ADMITTED, Kind.PROMOTED, Kind.ROLLED_BACK, Kind.INSTALLED, Kind.FAILED, Kind.ARCHIVED})
 """Kinds that make a version of a member that was there before: its state at that moment."""
-MOVED = frozenset({Kind.ADMITTED, Kind.PROMOTED, Kind.ROLLED_BACK, Kind.DROPPED, Kind.FAILED})
+MOVED = frozenset({Kind.ADMITTED, Kind.PROMOTED, Kind.ROLLED_BACK, Kind.INSTALLED, Kind.DROPPED, Kind.FAILED})
 """Kinds after which the pool may be another."""
 
 
@@ -40,7 +40,7 @@ class Registry:
         for transition in transitions:
             if transition.kind in MADE:
                 names = [transition.to_version]
-                if transition.kind in (Kind.PROMOTED, Kind.ROLLED_BACK):
+                if transition.kind in (Kind.PROMOTED, Kind.ROLLED_BACK, Kind.INSTALLED):
                     names.insert(0, transition.from_version)
                 for name in names:
                     self._record(transition, name)
@@ -66,7 +66,10 @@ class Registry:
         member = self._of(name)
         if member is None or name is None or name == self._newest.get(number := _number(name)):
             return
-        here = (transition.position, transition.timestamp)
+        here = Point(transition.position, transition.timestamp)
+        descent = self._roster.descent.get(member.number) if number == member.version else None
+        descent = descent or Descent(None)
+        since, until = descent.since or here, descent.until or here
         parent = self._newest.get(number)
         if parent is None:
             parent = self._parent(member, transition)
@@ -87,12 +90,13 @@ class Registry:
                 models=models,
                 definition=self._definition,
                 libraries=self._libraries,
-                data_from=Point(*self._births.setdefault(number, here)),
-                data_to=Point(*here),
+                data_from=Point(*self._births.setdefault(number, (since.position, since.timestamp))),
+                data_to=until,
                 seed=self._seed,
                 reason=transition.reason,
                 scores=scores,
                 kept=name in self._archive,
+                left_out=descent.left_out,
             )
         )
         self._newest[number] = name
@@ -107,6 +111,11 @@ class Registry:
             if position == birth.position:
                 self._births[number] = position, birth.timestamp
 
+    def birth_of(self, number: int) -> Point | None:
+        """Return where a version that is still there begins."""
+        birth = self._births.get(number)
+        return None if birth is None else Point(*birth)
+
     def _of(self, name: str | None) -> Member | None:
         if name is None:
             return None
@@ -120,8 +129,8 @@ class Registry:
 
     def _parent(self, member: Member, transition: Transition) -> str | None:
         brought = self._roster.descent.get(member.number)
-        if brought is not None:
-            return brought
+        if brought is not None and brought.parent is not None:
+            return brought.parent
         if member.is_blend:  # the pool as it was before its models changed
             return self._pool
         if transition.kind is Kind.FAILED:

@@ -196,3 +196,26 @@ def test_a_segment_has_a_plain_name(store: StateStore, name: str) -> None:
 def test_a_healthy_store_needs_no_advice(store: StateStore) -> None:
     """An ordinary folder, a Redis with an append-only file."""
     assert store.advice() == []
+
+
+def test_a_state_is_kept_under_its_digest(store: StateStore, another: Open) -> None:
+    """By anybody, while another holds the partition; of any size; until it is removed or all is cleared."""
+    store.lock(0)
+    first, second = "0" * 32, "f" * 31 + "1"
+    job = another()
+    job.put(0, second, b"x" * 2_500_001)
+    job.put(0, first, b"")
+    job.put(0, second, b"x" * 2_500_001)
+    assert set(store.digests(0)) == {first, second}
+    assert (store.get(0, second), store.get(0, first)) == (b"x" * 2_500_001, b"")
+    assert store.digests(1) == []
+    store.append(0, "waiting", b"x")
+    assert store.segments(0) == ["waiting"]
+    store.remove(0, first)
+    store.remove(0, first)
+    with pytest.raises(SnapshotError, match=f"no state {first} of partition 0"):
+        job.get(0, first)
+    with pytest.raises(ValueError, match="no digest"):
+        store.get(0, "../x")
+    store.clear(0)
+    assert store.digests(0) == []

@@ -7,14 +7,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.definition import Definition, parse_definition
+from learners.errors import MeanderError
 from stream.messages import Record
 from stream.processing.journal import in_order, parse_mark
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up, first_definition
+from stream.processing.relearn import learn_without
+from stream.processing.spans import parse_span
+from stream.processing.states import JournaledStates
 from stream.replay import differences
 from tests.properties.deployments import DEPLOYMENTS, POLICIES
 from tests.properties.streams import inputs, quiet_streams, stream_of
-from tests.support import TINY, Inputs, MemoryLog, Published, definition, published, run, transitions
+from tests.support import (
+    TINY,
+    Inputs,
+    MemoryLog,
+    MemoryStates,
+    Published,
+    definition,
+    published,
+    record,
+    run,
+    transitions,
+)
 
 DEFINITION = definition()
 streams = st.lists(inputs, max_size=80).map(stream_of)
@@ -95,6 +110,7 @@ class Worker:
 
     def __init__(self, log: MemoryLog, definition: Definition = DEFINITION) -> None:
         self.log, self.definition, self.began_with = log, definition, definition
+        self.rebuilt, self.asked = MemoryStates(), 0
         self.snapshot: bytes | None = None
         self.restart()
 
@@ -105,9 +121,12 @@ class Worker:
         tail = Tail(self.log, 0, starts)
         if not starts:
             self.processor = Processor(first_definition(self.definition, tail))
+        states = self.rebuilt.states
+        self.processor.states = JournaledStates(states, tail.installed, tail.refused)
         self.on_the_way: list[Published] = []
         for output in catch_up(self.processor, self.log, tail):
             self.on_the_way.append(published(self.processor, output))
+        self.processor.states = states
         if self.processor.redefine(self.definition):
             self.deliver()
             self.save()
@@ -115,8 +134,8 @@ class Worker:
     def take(self, source: str) -> None:
         """Process the next record of a source, if there is one."""
         position = self.processor.next[source]
-        for record in self.log.topics.get(source, [])[position : position + 1]:
-            self.on_the_way += run(self.processor, [record])
+        for following in self.log.topics.get(source, [])[position : position + 1]:
+            self.on_the_way += run(self.processor, [following])
 
     def deliver(self) -> None:
         """Outputs are acknowledged."""
@@ -129,6 +148,18 @@ class Worker:
         taken = self.processor.snapshot(outputs=ends)
         self.deliver()
         self.snapshot = taken
+
+    def rebuild(self, first: int, last: int) -> None:
+        """Learn again what has gone out, without some events, and send the command that installs it."""
+        try:
+            candidate = learn_without(self.definition, 0, self.log, [parse_span(f"{first}..{last}")])
+        except MeanderError:
+            return  # there is no such event
+        digest = self.rebuilt.put(candidate, self.definition)
+        self.asked += 1
+        command = {"type": "command", "id": f"i{self.asked}", "action": "install", "target": digest}
+        control = self.log.topics.setdefault("control", [])
+        control.append(record("control", len(control), command, 5 * len(control)))
 
     def kill(self, arrived: dict[str, int]) -> None:
         """Die: of each output topic only the first few records on their way have arrived."""
@@ -173,7 +204,38 @@ def test_a_definition_changes_at_any_moment(
         lived_through(worker, [])
 
 
-def lived_through(worker: Worker, plan: Sequence[str | dict[str, int] | int]) -> None:
+LEARNED = [
+    ("events", {"id": f"g{n}", "features": {"x": n - 4.0, "y": 1.0}, "label": "yes" if n > 4 else "no"})
+    for n in range(10)
+]
+spans = st.tuples(st.integers(4, 10), st.integers(6, 40)).filter(lambda ends: ends[0] < ends[1])
+
+
+@settings(max_examples=150)
+@given(
+    records=st.lists(inputs, max_size=50).map(lambda more: stream_of(LEARNED + more)),
+    before=st.integers(8, 40),
+    plan=st.lists(steps, max_size=30),
+    more=st.lists(steps | spans, max_size=60),
+    span=spans,
+    deployment=st.sampled_from(DEPLOYMENTS),
+)
+def test_states_are_installed_at_any_moment(
+    records: list[Record],
+    before: int,
+    plan: list[str | dict[str, int]],
+    more: list[str | dict[str, int] | tuple[int, int]],
+    span: tuple[int, int],
+    deployment: Definition,
+) -> None:
+    """Learned again without some events, killed before and after: all goes out once, and repeats."""
+    worker = Worker(MemoryLog(records), deployment)
+    for taken in records[:before]:
+        worker.take(taken.source)
+    lived_through(worker, ["deliver", span, *plan, "control", "deliver", span, "control", *more])
+
+
+def lived_through(worker: Worker, plan: Sequence[str | dict[str, int] | int | tuple[int, int]]) -> None:
     """Let a worker live through a plan, and then through all records; whatever came, nothing is wrong."""
     log = worker.log
     for step in plan:
@@ -182,6 +244,8 @@ def lived_through(worker: Worker, plan: Sequence[str | dict[str, int] | int]) ->
                 worker.kill({"transitions": step % 2, "predictions": step % 3})
                 worker.definition = REDEFINED[step]
                 worker.restart()
+            case (first, last):
+                worker.rebuild(first, last)
             case "deliver":
                 worker.deliver()
             case "save":
@@ -203,5 +267,5 @@ def lived_through(worker: Worker, plan: Sequence[str | dict[str, int] | int]) ->
     assert [output for output, count in Counter(sent).items() if count > 1] == []
     changes = Tail(log, 0, {}).changes()
     last = parse_definition(changes[-1][1]) if changes else worker.began_with
-    assert differences(last, 0, log) == []
+    assert differences(last, 0, log, worker.rebuilt.states) == []
     assert worker.processor.books.unaccounted == 0

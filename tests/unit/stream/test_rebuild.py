@@ -25,6 +25,10 @@ class MemoryStore:
         """There are none."""
         raise SnapshotError(f"there is no segment {segment}")
 
+    def get(self, partition: int, digest: str) -> bytes:
+        """There are none."""
+        raise SnapshotError(f"there is no state {digest}")
+
     def save(self, partition: int, data: bytes, generation: int) -> None:
         """Keep one more."""
         if self.kept and generation < self.kept[0].generation:
