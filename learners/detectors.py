@@ -3,12 +3,13 @@
 import difflib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from river import drift
 
 from learners.bets import Rise
+from learners.definition import Definition
 from learners.errors import DefinitionError
 
 DETECTORS: dict[str, Callable[..., Any]] = {
@@ -51,6 +52,8 @@ class Signal(Struct, frozen=True):
         What moved.
     member
         Concept drift: the slot whose loss rose. None: what is served.
+    label
+        Concept drift, where each class is watched by itself: the class whose error rose, by name.
     feature
         Data drift and producer faults: the feature.
     producer
@@ -67,6 +70,7 @@ class Signal(Struct, frozen=True):
     labels: int
     kind: SignalKind = SignalKind.CONCEPT
     member: str | None = None
+    label: str | None = None
     feature: str | None = None
     producer: str | None = None
     about: str = ""
@@ -84,6 +88,7 @@ class Signal(Struct, frozen=True):
         'bet: the loss of what is served rose from 0.100 to 0.400.'
         """
         whose = "what is served" if self.member is None else self.member
+        whose += "" if self.label is None else f" on {self.label}"
         rose = f"{self.detector}: the loss of {whose} rose from {self.before:.3f} to {self.after:.3f}."
         return self.about or rose
 
@@ -93,7 +98,9 @@ class Signal(Struct, frozen=True):
         >>> Signal("bet", 0.1, 0.4, 900).evidence()
         {'signal': 'concept', 'detector': 'bet', 'before': 0.1, 'after': 0.4, 'labels': 900}
         """
-        whose = {"member": self.member, "feature": self.feature, "producer": self.producer}
+        whose = {
+            "member": self.member, "class": self.label, "feature": self.feature, "producer": self.producer
+        }  # fmt: skip
         return {
             "signal": str(self.kind),
             **{name: value for name, value in whose.items() if value is not None},
@@ -164,13 +171,22 @@ class Monitor:
         self._wait = 0
         self.restart()
 
+    @property
+    def rise(self) -> float:
+        """By how much the recent loss is above that of before."""
+        return self._after - self._before
+
+    def another(self) -> Self:
+        """Return one that is made alike, and has seen nothing."""
+        return type(self)(*self._make, self.cooldown, self.member)
+
     def restart(self) -> None:
         """Forget what was seen: another answer is watched from here on."""
         self._detector = build_detector(*self._make)
         self._n, self._before, self._after = 0, 0.0, 0.0
 
-    def update(self, loss: float) -> Signal | None:
-        """Take one loss in [0, 1]."""
+    def update(self, loss: float, label: Any = None) -> Signal | None:
+        """Take one loss in [0, 1]; whatever the label was."""
         self._n = n = self._n + 1
         self._before += (loss - self._before) / (n if n < REFERENCE else REFERENCE)
         self._after += (loss - self._after) / (n if n < RECENT else RECENT)
@@ -187,3 +203,81 @@ class Monitor:
         self._wait = self.cooldown
         self.restart()
         return signal
+
+
+class ClassMonitor:
+    """Watches the error on each class by itself, for the loss ``balanced``.
+
+    That loss weighs classes, not events: where one in a hundred is positive, a mean over the last 1,000
+    losses rests on ten of them, and even all of these wrong would hardly show. Each class has a
+    `Monitor` that sees its events alone. Every event is seen by one, so the budgets of all together are
+    those of one. Where one class is taken for another less often to the same amount, no loss rose.
+
+    Parameters
+    ----------
+    name, parameters, seed, cooldown, member
+        As for `Monitor`.
+    names
+        By label as learners know it: its name.
+
+    Examples
+    --------
+    >>> monitor = ClassMonitor("bet", {}, seed=1, names={True: "fraud", False: "legit"})
+    >>> signals = []
+    >>> for i in range(20_000):
+    ...     fraud = i % 100 == 0
+    ...     wrong = i % 500 == 0 or i >= 15_000
+    ...     signals.append(monitor.update(float(fraud and wrong), fraud))
+    >>> [(i, signal.label) for i, signal in enumerate(signals) if signal]
+    [(16700, 'fraud')]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        seed: int,
+        cooldown: int = 100,
+        member: str | None = None,
+        names: Mapping[Any, str] | None = None,
+    ) -> None:
+        self.name, self.cooldown, self.member = name, cooldown, member
+        self._make = (name, dict(parameters), seed)
+        self._names = dict(names or {})
+        self._wait = 0
+        self._of: dict[Any, Monitor] = {}
+
+    def another(self) -> Self:
+        """Return one that is made alike, and has seen nothing."""
+        return type(self)(*self._make, self.cooldown, self.member, self._names)
+
+    def restart(self) -> None:
+        """Forget what was seen: another answer is watched from here on."""
+        self._of.clear()
+
+    def update(self, loss: float, label: Any) -> Signal | None:
+        """Take one loss, which is 0 where the answer was right."""
+        monitor = self._of.get(label)
+        if monitor is None:
+            monitor = self._of[label] = Monitor(*self._make, 0, self.member)
+        if self._wait:
+            self._wait -= 1
+        signal = monitor.update(1.0 if loss > 0.0 else 0.0)
+        if signal is None or self._wait:
+            return None
+        others = sum(m.rise for m in self._of.values())  # its own has begun afresh
+        if signal.after - signal.before + others <= 0.0:
+            return None
+        self._wait = self.cooldown
+        return structs.replace(signal, label=self._names.get(label, str(label)))
+
+
+def make_monitor(definition: Definition, member: str | None = None) -> Monitor | ClassMonitor:
+    """Return what watches the loss that a definition declares."""
+    drift = definition.drift
+    made = drift.detector, drift.parameters, definition.seed, drift.cooldown, member
+    if definition.loss != "balanced":
+        return Monitor(*made)
+    if definition.task == "binary":
+        return ClassMonitor(*made, {c == definition.positive: str(c) for c in definition.classes})
+    return ClassMonitor(*made)

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from learners.bets import RISE_STAKES, Bet, Proof
 from learners.definition import Definition, Model
-from learners.detectors import Monitor, Signal, SignalKind
+from learners.detectors import ClassMonitor, Monitor, Signal, SignalKind, make_monitor
 from learners.lineage import Kind
 from learners.recipes import RECIPES
 from learners.roster import Cause, Member, Mode, Roster
@@ -72,7 +72,10 @@ class Evidence:
     Attributes
     ----------
     monitor
-        Watches the loss of what is served. (Those of members belong to the members.)
+        Watches the loss of the champion, in fallback as well: what rules answer is no reason to forget how
+        good it was. (Those of other members belong to the members.)
+    rules_monitor
+        Watches the loss of what rules answer, since they do.
     proofs
         By the number of the challenger.
     give_back, take_over
@@ -81,9 +84,11 @@ class Evidence:
         Whether the last label has brought a comparison near a decision.
     """
 
+    rules_monitor: Monitor | ClassMonitor | None = None  # here, for older snapshots have none
+
     def __init__(self, definition: Definition) -> None:
         drift = definition.drift
-        self.monitor = Monitor(drift.detector, drift.parameters, definition.seed, drift.cooldown)
+        self.monitor = make_monitor(definition)
         self.labels = 0
         self._classes: set[Any] = set()
         self._awaited = len(definition.classes)
@@ -99,8 +104,9 @@ class Evidence:
         """Go on with the thresholds of another definition; ``anew``: what was compared counts no more."""
         drift = definition.drift
         self._near, self._patience = 1.0 / drift.alpha, drift.patience
+        self.rules_monitor = None
         if anew:
-            self.monitor = Monitor(drift.detector, drift.parameters, definition.seed, drift.cooldown)
+            self.monitor = make_monitor(definition)
             self.proofs.clear()
             self.new_reign()
         self.monitor.cooldown = drift.cooldown
@@ -167,17 +173,27 @@ class Evidence:
         self.proofs.pop(number, None)
 
     def new_reign(self) -> None:
-        """Another champion: candidates start afresh, and so does the watch over what is served."""
+        """Another champion: candidates start afresh, and so does the watch over its loss."""
         self.proofs = {n: proof for n, proof in self.proofs.items() if n not in self._places}
         self._places.clear()
         self._signals.clear()
-        self.new_server()
+        self.monitor.restart()
+        self._bet_anew()
 
     def new_server(self) -> None:
-        """Another answer goes out: the monitor watches that one from here on."""
-        self.monitor.restart()
+        """Champion or rules answer from here on: they bet against each other afresh."""
+        self.rules_monitor = None
+        self._bet_anew()
+
+    def _bet_anew(self) -> None:
         self.give_back.restart()
         self.take_over.restart()
+
+    def watch_rules(self, loss: float, label: Any) -> Signal | None:
+        """In fallback, take the loss of what rules answered."""
+        if self.rules_monitor is None:
+            self.rules_monitor = self.monitor.another()
+        return self.rules_monitor.update(loss, label)
 
 
 def decide(

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from learners.tasks import Multiclass, Regression, Task
+from learners.tasks import Binary, Multiclass, Regression, Task
 
 T = TypeVar("T")
 
@@ -220,6 +220,43 @@ class BinaryPool(_LogPool):
         self._share()
 
 
+class BalancedBinaryPool(BinaryPool):
+    """Two classes under the loss ``balanced``: what members say is taken against how often positives come.
+
+    ``P(c) ~ share(c) prod_i (q_i(c) / share(c)) ** w_i`` with ``q = .95 p + .05 share``: who has nothing to
+    say says the share. Smoothed towards even odds, no member could say less than .025, and where one event
+    in a hundred is positive the decision at .01 would follow the sum of the weights, not the answers.
+    """
+
+    def __init__(self, task: Binary) -> None:
+        super().__init__()
+        self._task = task
+
+    def _odds(self, answers: Sequence[float | None], asked: Sequence[Any]) -> tuple[float, list[float]]:
+        """Return the log-odds of the share, and what each member that is asked says beyond them."""
+        share, log = self._task.share, math.log
+        low, high, base = SMOOTHING * share, SMOOTHING * (1.0 - share), log(share / (1.0 - share))
+        return base, [
+            log((low + _SCALE * p) / (high + _SCALE * (1.0 - p))) - base if a and p is not None else 0.0
+            for a, p in zip(asked, answers, strict=True)
+        ]
+
+    def mix(self, answers: Sequence[float | None]) -> float | None:
+        """See `Pool.mix`."""
+        if not any(w and p is not None for w, p in zip(self.weights, answers, strict=True)):
+            return None
+        base, odds = self._odds(answers, self.weights)
+        return _logistic(base + sum(map(mul, self.weights, odds)))
+
+    def learn(self, answers: Sequence[float | None], label: bool, lag: int) -> None:
+        """See `Pool.learn`."""
+        base, odds = self._odds(answers, self._free)
+        pooled = _logistic(base + sum(map(mul, self.weights, odds)))
+        step = self._rate(lag) * (pooled - label)
+        self.weights = [max(0.0, w - step * odd) for w, odd in zip(self.weights, odds, strict=True)]
+        self._share()
+
+
 def _logistic(z: float) -> float:
     return 1.0 / (1.0 + math.exp(-z)) if z > -50.0 else math.exp(-50.0)
 
@@ -248,6 +285,10 @@ class MulticlassPool(_LogPool):
         self._mixed: list[Any] = []  # answers of the last `mix`, as they were, and their logarithms
         self._logs_mixed: list[list[float]] = []
 
+    def _whole(self, totals: list[float]) -> list[float]:
+        """Return probabilities."""
+        return _softmax(totals)
+
     def _logs(self, answer: Sequence[float]) -> list[float]:
         count, log = len(self._index), math.log
         even = SMOOTHING / count
@@ -269,7 +310,7 @@ class MulticlassPool(_LogPool):
                     totals = [w * value for value in logs]
                 else:
                     totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
-        return None if totals is None else tuple(_softmax(totals))
+        return None if totals is None else tuple(self._whole(totals))
 
     def learn(self, answers: Sequence[Sequence[float] | None], label: Any, lag: int) -> None:
         """See `Pool.learn`."""
@@ -290,12 +331,32 @@ class MulticlassPool(_LogPool):
                 told.append(logs)
             else:
                 told.append(None)
-        pooled, rate = _softmax(totals), self._rate(lag)
+        pooled, rate = self._whole(totals), self._rate(lag)
         self.weights = [
             w if logs is None else max(0.0, w - rate * (sum(map(mul, logs, pooled)) - logs[truth]))
             for w, logs in zip(weights, told, strict=True)
         ]
         self._share()
+
+
+class BalancedMulticlassPool(MulticlassPool):
+    """Several classes under the loss ``balanced``, see `BalancedBinaryPool`."""
+
+    def __init__(self, task: Multiclass) -> None:
+        super().__init__(task)
+        self._task = task
+
+    def _shares(self) -> list[float]:
+        whole = sum(self._task.shares)
+        return [max(share / whole, 1e-6) for share in self._task.shares]
+
+    def _whole(self, totals: list[float]) -> list[float]:
+        return _softmax([t + math.log(s) for t, s in zip(totals, self._shares(), strict=True)])
+
+    def _logs(self, answer: Sequence[float]) -> list[float]:
+        shares, log = self._shares(), math.log
+        told = [*answer, *([0.0] * (len(shares) - len(answer)))]
+        return [log(SMOOTHING + _SCALE * p / s) for p, s in zip(told, shares, strict=True)]
 
 
 def _softmax(totals: list[float]) -> list[float]:
@@ -449,4 +510,6 @@ def make_pool(task: Task) -> Pool:
     """Return the pool of a task."""
     if isinstance(task, Regression):
         return NumberPool(task)
-    return MulticlassPool(task) if isinstance(task, Multiclass) else BinaryPool()
+    if isinstance(task, Multiclass):
+        return BalancedMulticlassPool(task) if task.balanced else MulticlassPool(task)
+    return BalancedBinaryPool(task) if isinstance(task, Binary) and task.balanced else BinaryPool()

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from learners import catalogue, rules
 from learners.definition import BLEND, Definition, Model
-from learners.detectors import Monitor
+from learners.detectors import ClassMonitor, Monitor, make_monitor
 from learners.direct import learner, predictor, weighted_learner
 from learners.errors import MeanderError
 from learners.lineage import Descent
@@ -103,7 +103,7 @@ class Member:
         self.learned = self.idle = 0
         self.learns = estimator is not None and not isinstance(estimator, rules.DeclaredRule)
         self.score = Score()
-        self.monitor: Monitor | None = None
+        self.monitor: Monitor | ClassMonitor | None = None
         self.due = self.strikes = self.rests = 0
         self.struck = LONG_AGO
 
@@ -289,14 +289,11 @@ class Roster:
             else:
                 member.bind(self.task.method)
         self._predictors = tuple(m.predict for m in self.members)
-        drift = self.definition.drift
         for member in self.models:
             if member is self.champion:
                 member.monitor = None  # what is served is watched already
             elif member.monitor is None:
-                member.monitor = Monitor(
-                    drift.detector, drift.parameters, self.definition.seed, drift.cooldown, member.slot
-                )
+                member.monitor = make_monitor(self.definition, member.slot)
 
     def _born(self, slot: str, model: Model, origin: str | None = None, parent: int | None = None) -> Member:
         self.newest += 1

@@ -74,6 +74,13 @@ class Binary:
 
     The positive class is served where its probability exceeds the threshold at which both mistakes
     cost the same on average: ``false alarm / (miss + false alarm)``.
+
+    Attributes
+    ----------
+    balanced
+        Whether the loss weighs classes by how rare they are.
+    share
+        Of positive labels, of late, where that counts.
     """
 
     method = "predict_proba_one"
@@ -83,8 +90,8 @@ class Binary:
         self._negative, self._positive = contract.wire(False), contract.wire(True)
         self._names = str_name(self._negative), str_name(self._positive)
         self._positive_first = definition.classes[0] == definition.positive
-        self._balanced = definition.loss == "balanced"
-        self._n, self._share = 2, 0.5  # labels, share of positive ones: as if one of each had come
+        self.balanced = definition.loss == "balanced"
+        self._n, self.share = 2, 0.5  # labels, share of positive ones: as if one of each had come
         costs = cost_matrix(definition, [self._negative, self._positive])
         self._set(miss=costs[1][0], false_alarm=costs[0][1])
 
@@ -114,14 +121,14 @@ class Binary:
 
     def observe(self, label: bool) -> None:
         """Follow the class frequencies, where the loss depends on them."""
-        if self._balanced:
+        if self.balanced:
             self._n += 1
-            self._share += (label - self._share) / min(self._n, BALANCE_WINDOW)
+            self.share += (label - self.share) / min(self._n, BALANCE_WINDOW)
             self._weigh()
 
     def _weigh(self) -> None:
         """Let a mistake weigh as much as its true class is rare; one on the rarest class weighs 1."""
-        share = min(max(self._share, 1e-6), 1.0 - 1e-6)
+        share = self.share = min(max(self.share, 1e-6), 1.0 - 1e-6)
         rarest = min(share, 1.0 - share)
         self._set(miss=rarest / share, false_alarm=rarest / (1.0 - share))
 
@@ -140,12 +147,12 @@ class Binary:
 
     def state(self) -> tuple[Any, ...]:
         """See `Task.state`."""
-        return self._n, self._share
+        return self._n, self.share
 
     def resume(self, state: tuple[Any, ...]) -> None:
         """See `Task.resume`."""
-        self._n, self._share = state
-        if self._balanced:
+        self._n, self.share = state
+        if self.balanced:
             self._weigh()
 
 
@@ -167,6 +174,10 @@ class Multiclass:
         An answer given before a class appeared is shorter, and gives it 0.
     index
         Where each class stands in an answer.
+    balanced
+        Whether the loss weighs classes by how rare they are.
+    shares
+        How often each class came of late, where that counts; they add up to more than 1.
     """
 
     method = "predict_proba_one"
@@ -177,9 +188,9 @@ class Multiclass:
         self.classes: list[Any] = []
         self.index: dict[Any, int] = {}
         self._names: list[str] = []
-        self._balanced = definition.loss == "balanced"
+        self.balanced = definition.loss == "balanced"
         self._n = 0
-        self._shares: list[float] = []  # frequencies of the classes among the labels, fading
+        self.shares: list[float] = []  # frequencies of the classes among the labels, fading
         self._weights: list[float] | None = None  # cost of missing each class, where it depends on that alone
         for label in definition.classes:
             self._join(label)
@@ -187,14 +198,14 @@ class Multiclass:
         self._costs = costs  # by truth, then by answer
         # by answer, then by truth: what each answer may cost
         self._columns = [list(column) for column in zip(*costs, strict=True)] if costs else []
-        if self._balanced:
+        if self.balanced:
             self._weigh()
 
     def _join(self, label: Any) -> int:
         at = self.index[label] = len(self.classes)
         self.classes.append(label)
         self._names.append(str_name(label))
-        self._shares.append(1.0)
+        self.shares.append(1.0)
         return at
 
     def ask(self, predict: Predict, x: dict[str, Any]) -> tuple[float, ...] | None:
@@ -245,16 +256,16 @@ class Multiclass:
         at = self.index.get(label)
         if at is None:
             at = self._join(label)
-        if self._balanced:
+        if self.balanced:
             self._n += 1
             keep = 1.0 - 1.0 / BALANCE_WINDOW
-            shares = self._shares = [share * keep for share in self._shares]
+            shares = self.shares = [share * keep for share in self.shares]
             shares[at] += 1.0
             self._weigh()
 
     def _weigh(self) -> None:
-        rarest = min(self._shares, default=1.0)
-        self._weights = [rarest / share for share in self._shares]
+        rarest = min(self.shares, default=1.0)
+        self._weights = [rarest / share for share in self.shares]
 
     def render(self, answer: tuple[float, ...]) -> tuple[Any, dict[str, float]]:
         """See `Task.render`."""
@@ -270,14 +281,14 @@ class Multiclass:
 
     def state(self) -> tuple[Any, ...]:
         """See `Task.state`."""
-        return tuple(self.classes), self._n, tuple(self._shares)
+        return tuple(self.classes), self._n, tuple(self.shares)
 
     def resume(self, state: tuple[Any, ...]) -> None:
         """See `Task.resume`."""
         for label in state[0][len(self.classes) :]:
             self._join(label)
-        self._n, self._shares = state[1], list(state[2])
-        if self._balanced:
+        self._n, self.shares = state[1], list(state[2])
+        if self.balanced:
             self._weigh()
 
 

@@ -150,7 +150,9 @@ def run(stream: Stream, roster: Mapping[str, Any], seed: int = 1, **more: Any) -
     found = _matrix(stream, served)
     kinds = [str(t.kind.value) for _, t in seen]
     signals = tuple(
-        (at, str(t.evidence.get("member") or "served")) for at, t in seen if t.kind.value == "signal"
+        (at, str(t.evidence.get("member") or "served"))
+        for at, t in seen
+        if t.kind.value == "signal" and t.evidence["signal"] == "concept"
     )
     return Run(
         found,

@@ -351,7 +351,7 @@ class Learn:
             member.score.add(loss)
             monitor = member.monitor
             if monitor is not None:
-                signal = monitor.update(loss)
+                signal = monitor.update(loss, label)
                 if signal is not None:
                     signals.append(signal)
         return losses, signals
@@ -368,19 +368,30 @@ class Learn:
         self.residuals.add(example.panel, example.answers, label, cast(Regression, self.task).sane)
 
     def _watch_served(self, example: Example, losses: list[float | None], signals: list[Signal]) -> None:
-        """Feed the monitor what was served, if it is still that kind of answer that is served now."""
+        """Watch the champion's loss, in fallback as well; there what rules answer has a watch of its own."""
         if example.served < 0:
             return
-        roster, number = self.roster, example.panel[example.served]
-        if number == roster.champion.number and roster.champion_serves:
-            loss = losses[0]
-        elif number < 0 and roster.mode is Mode.FALLBACK and number in roster.by_number:
-            loss = losses[roster.panel.index(number)]
+        roster, evidence, number = self.roster, self.evidence, example.panel[example.served]
+        if roster.champion_serves:
+            signal = None
+            if number == roster.champion.number and losses[0] is not None:
+                signal = evidence.monitor.update(losses[0], example.label)
+        elif roster.mode is Mode.FALLBACK:
+            signal = self._watch_fallback(number, losses, example.label, signals)
         else:
             return
-        signal = None if loss is None else self.evidence.monitor.update(loss)
         if signal is not None:
             signals.append(signal)
+
+    def _watch_fallback(
+        self, number: int, losses: list[float | None], label: Any, signals: list[Signal]
+    ) -> Signal | None:
+        roster, evidence = self.roster, self.evidence
+        signal = None if losses[0] is None else evidence.monitor.update(losses[0], label)
+        if signal is not None:
+            signals.append(structs.replace(signal, member=roster.champion.slot))
+        loss = losses[roster.panel.index(number)] if number < 0 and number in roster.by_number else None
+        return None if loss is None else evidence.watch_rules(loss, label)
 
     def _compare(self, losses: list[float | None], lag: int) -> None:
         """Let every challenger bet against its rival, and the champion and the rules against each other."""

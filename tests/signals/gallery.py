@@ -6,27 +6,33 @@ from typing import Any
 import msgspec
 
 from learners.lineage import Kind, Transition
+from learners.presets import ROSTERS, Preset
 from producers.load import Columns, Load, samples
 from producers.scenarios import Made, settings_of
 from stream.messages import Record
 from stream.processing.processor import Processor
 from stream.settings import parse_settings
 
+SERVES = {Kind.PROMOTED, Kind.FELL_BACK, Kind.RESUMED, Kind.ROLLED_BACK}
+
 
 class Told(msgspec.Struct):
-    """A signal and the row at which it was told."""
+    """A transition and the row at which it was told."""
 
     at: int
     transition: Transition
 
     @property
     def kind(self) -> str:
+        """What a signal is about."""
         return str(self.transition.evidence["signal"])
 
 
 class _Direct:
     def __init__(self, processor: Processor) -> None:
-        self.processor, self.rows, self.told = processor, 0, []
+        self.processor = processor
+        self.told: list[Told] = []
+        self.changed: list[Told] = []
         self.next = {"events": 0, "labels": 0}
 
     def publish(self, topic: str, key: bytes, value: bytes) -> None:
@@ -35,16 +41,28 @@ class _Direct:
         record = Record(topic, 0, offset, self.next["events"], key, value)
         for output in self.processor.process(record):
             message = output.message
-            if isinstance(message, Transition) and message.kind is Kind.SIGNAL:
-                self.told.append(Told(self.next["events"] - 1, message))
+            if isinstance(message, Transition):
+                told = Told(self.next["events"] - 1, message)
+                if message.kind is Kind.SIGNAL:
+                    self.told.append(told)
+                elif message.kind in SERVES:
+                    self.changed.append(told)
 
     def flush(self) -> None:
         pass
 
 
-def run(made: Made, changes: Mapping[str, Any] | None = None) -> list[Told]:
+def run(made: Made, preset: Preset = "fast", changes: Mapping[str, Any] | None = None) -> list[Told]:
     """Run all rows, labels inside; nothing is done about a signal unless ``changes`` says so."""
+    return play(made, preset, changes)[0]
+
+
+def play(
+    made: Made, preset: Preset, changes: Mapping[str, Any] | None = None
+) -> tuple[list[Told], list[Told]]:
+    """Do the same; returns the signals, and the transitions after which another serves."""
     raw = settings_of(made, "gallery")
+    raw["models"] = {seat.slot: {"recipe": seat.recipe} for seat in ROSTERS[raw["task"]][preset]}
     raw["drift"] = {"on_drift": "tell"}
     if made.key is not None:
         raw["watch"] = {"producer": "key"}
@@ -52,4 +70,4 @@ def run(made: Made, changes: Mapping[str, Any] | None = None) -> list[Told]:
     definition = parse_settings(raw, environ={}).definition
     direct = _Direct(Processor(definition))
     Load(direct, "events", "labels").send(samples(made.rows(), definition, Columns(key=made.key)))
-    return direct.told
+    return direct.told, direct.changed

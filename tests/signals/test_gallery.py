@@ -24,6 +24,13 @@ def test_abrupt_changes_are_signalled(name: str) -> None:
     assert [t for t in told if t.at < made.changes[0].at] == []
 
 
+def test_a_gradual_change_is_signalled_though_rules_take_over() -> None:
+    """Rules answer while it goes on; the champion's loss is watched all the same."""
+    made = scenario("gradual")
+    told = run(made)
+    assert judge(made.changes, [(t.at, t.kind) for t in told], made.length).missed == ()
+
+
 def test_covariate_shift_is_no_concept_drift() -> None:
     """Features move and the relation holds: data signals that name the features, no concept signal."""
     told = run(Scenario((Segment(2500), Segment(1500, shift=1.5)), seed=5))

@@ -1,9 +1,12 @@
 """Detectors by name, and what is said of a wrong one."""
 
+import random
+
 import pytest
 
-from learners.detectors import DETECTORS, Monitor, build_detector
+from learners.detectors import DETECTORS, ClassMonitor, Monitor, build_detector, make_monitor
 from learners.errors import DefinitionError
+from tests.support import definition
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,41 @@ def test_the_monitor_forgets_on_restart() -> None:
     used.restart()
     losses = [float(n % 10 == 0) for n in range(300)] + [1.0] * 100
     assert [fresh.update(loss) for loss in losses] == [used.update(loss) for loss in losses]
+
+
+def rare(seed: int, turned: int, rows: int) -> list[tuple[float, bool]]:
+    """Losses and labels: one positive in a hundred, a fifth of them missed, all but a fifth from a row on."""
+    coin, made = random.Random(seed), []
+    for n in range(rows):
+        positive = coin.random() < 0.01
+        wrong = coin.random() < (0.05 if not positive else 0.2 if n < turned else 0.8)
+        made.append((float(wrong) * (1.0 if positive else 0.01), positive))
+    return made
+
+
+def test_the_loss_balanced_sees_a_rare_class_turn() -> None:
+    """Within 60 positives, by name; a watch over all losses alike sees nothing."""
+    apart, alike = make_monitor(definition(loss="balanced", drift={})), Monitor("bet", {}, 1)
+    assert isinstance(apart, ClassMonitor)
+    told = [(n, apart.update(*seen)) for n, seen in enumerate(rare(1, 20_000, 26_000))]
+    ((at, signal),) = [(n, signal) for n, signal in told if signal]
+    assert 20_000 <= at < 26_000
+    assert signal.label == "yes"
+    assert "what is served on yes rose" in signal.sentence()
+    assert not any(alike.update(*seen) for seen in rare(1, 20_000, 26_000))
+
+
+def test_classes_watched_apart_are_quiet_in_a_steady_world() -> None:
+    """In 200,000 losses that nothing has happened to, no more signals than one in 10,000."""
+    monitor = ClassMonitor("bet", {}, 1)
+    assert sum(monitor.update(*seen) is not None for seen in rare(2, 200_000, 200_000)) <= 20
+
+
+def test_a_mistake_exchanged_for_another_is_no_rise() -> None:
+    """More false alarms and as many fewer misses: the balanced loss is what it was."""
+    monitor, told = ClassMonitor("bet", {}, 1), []
+    for n in range(4000):
+        label = n % 2 == 0
+        often = (0.1 if n < 2000 else 0.4) if label else (0.5 if n < 2000 else 0.1)
+        told.append(monitor.update(float(n % 40 < 40 * often), label))
+    assert [n for n, signal in enumerate(told) if signal] == []

@@ -182,3 +182,37 @@ def test_logarithms_taken_to_mix_are_those_to_learn_from() -> None:
         later.mix([(0.2, 0.2, 0.6), said[0], said[2]])
         later.learn([p and tuple(p) for p in said], label, 0)
         assert at_once.weights == later.weights
+
+
+def balanced(task: str, labels: list[Any]) -> Any:
+    """Return a pool under the loss ``balanced`` that has seen labels, and its task."""
+    raw = definition(task=task, rules={}, loss="balanced", label={"classes": ["a", "b"]})
+    made = make_task(Contract(raw))
+    pool = make_pool(made)
+    pool.arrange([Seat(1), Seat(2), Seat(-1)])
+    for label in labels:
+        made.observe(label)
+    return pool, made
+
+
+def test_rare_classes_are_pooled_against_their_share() -> None:
+    """Who says how often positives come says nothing; a hint above that decides."""
+    pool, task = balanced("binary", [n % 100 == 0 for n in range(5000)])
+    assert pool.mix([None, None, None]) is None
+    assert pool.mix([task.share, task.share, task.share]) == pytest.approx(task.share)
+    assert task.loss(pool.mix([0.03, task.share, None]), True) == 0.0
+    assert task.loss(pool.mix([0.001, task.share, None]), False) == 0.0
+
+
+def test_two_balanced_classes_are_pooled_nearly_alike_in_both_forms() -> None:
+    """The shares of two classes fade a little differently; what is said and learned does not."""
+    (two, _), (many, _) = (
+        balanced("binary", [n % 10 == 0 for n in range(3000)]),
+        balanced("multiclass", ["b" if n % 10 == 0 else "a" for n in range(3000)]),
+    )
+    for number in range(50):
+        said, label = [0.01 * number, 0.2, 0.1], number % 9 == 0
+        assert many.mix([(1 - p, p) for p in said])[1] == pytest.approx(two.mix(said), abs=0.01)
+        two.learn(said, label, 0)
+        many.learn([(1 - p, p) for p in said], "b" if label else "a", 0)
+    assert many.weights == pytest.approx(two.weights, abs=0.03)
