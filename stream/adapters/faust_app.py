@@ -8,7 +8,6 @@ from typing import Any
 
 import faust
 from aiohttp import web
-from faust.types import TP
 
 from learners.definition import parse_duration
 from learners.snapshot import Keys
@@ -36,10 +35,6 @@ class MeanderApp(faust.App):
     lane: Lane
     pages: Pages
     idempotent: bool
-
-    def positions(self) -> dict[TP, int]:
-        """Return where to read on, for the consumer."""
-        return self.lane.positions()
 
     def on_webserver_init(self, web: Any) -> None:
         """Add the worker's own pages to Faust's web server."""

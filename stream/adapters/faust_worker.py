@@ -22,8 +22,19 @@ from learners.definition import parse_duration
 from learners.errors import LostStateError, MeanderError, StaleGenerationError
 from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
+from stream.adapters.gaps import Gaps
 from stream.adapters.kafka_log import KafkaLog
-from stream.adapters.lane import LOOK, Batch, LaneConsumer, LaneProducer, Lease, Outbox, Row, kafka_consumer
+from stream.adapters.lane import (
+    LOOK,
+    Batch,
+    Flow,
+    LaneConsumer,
+    LaneProducer,
+    Lease,
+    Outbox,
+    Row,
+    kafka_consumer,
+)
 from stream.adapters.latest import Latest, forgotten, last_of_each
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition, Restored, recover
@@ -90,6 +101,7 @@ class Lane:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
         self.keys = keys
         self.partitions: dict[int, Partition] = {}
+        self.flow = Flow()
         self.lease = Lease(parse_duration(settings.kafka.session_timeout, "kafka.session_timeout") / 2000)
         self.processed = 0  # records
         self.generation = -1
@@ -103,6 +115,7 @@ class Lane:
         self._saver = Saver(
             self.partitions, store, pace, self._lock, self.lease.clock, self._commit, self._spent
         )
+        self._gaps = Gaps(settings, app, open_history)
         self._sources = {settings.topic(source.value): source.value for source in Source}
         self._topics = {topic: settings.topic(topic) for topic in (*OUTPUTS, LATEST)}
 
@@ -123,9 +136,16 @@ class Lane:
                     return
 
     async def _process(self, batch: Batch, partition: Partition) -> None:
+        try:
+            await self._take(batch, partition)
+        except BaseException:  # what was processed may not have been sent: it must never be saved
+            partition.outbox.close()
+            raise
+
+    async def _take(self, batch: Batch, partition: Partition) -> None:
         process, source = partition.processor.process, self._sources[batch.topic]
         number = batch.partition
-        skipped = await self._skipped(batch, partition.processor.next[source])
+        skipped = await self._gaps.before(batch, partition, source)
         began = time.perf_counter()
         outputs: list[Output] = []
         for record in skipped:
@@ -155,40 +175,6 @@ class Lane:
     def _answered(self, appended: Iterable[int]) -> None:
         """Note the latency of answers that were acknowledged a moment ago."""
         self.tally.latency.add_ages(time.time() * 1000, appended)
-
-    async def _skipped(self, batch: Batch, expected: int) -> list[Record]:
-        """Return what lies between what was processed and a batch: none, unless something went astray.
-
-        The client seeks elsewhere where it must, and rebalances that overtake each other lose what was
-        fetched between them.
-
-        Raises
-        ------
-        LostStateError
-            When the topic was made anew, or retention took what is between.
-        """
-        first = batch[0].offset
-        if first == expected:
-            return []
-        place = f"{batch.topic}[{batch.partition}]"
-        if first < expected:
-            raise LostStateError(f"{place} was made anew while this worker ran. {REMEDY}")
-        tp = TP(batch.topic, batch.partition)
-        begins = (await self.app.consumer.earliest_offsets(tp))[tp]
-        if begins > expected:
-            raise LostStateError(
-                f"{place} begins at {begins}, but the state stands at {expected}: retention took what is "
-                f"between. {REMEDY}"
-            )
-        source = self._sources[batch.topic]
-        skipped = await asyncio.to_thread(self._read, source, batch.partition, expected, first)
-        if skipped:  # else only compaction or markers of transactions lie between
-            log.warning("inputs.skipped place=%s from=%d to=%d: read again", place, expected, first)
-        return skipped
-
-    def _read(self, source: str, number: int, start: int, end: int) -> list[Record]:
-        with self.open_history() as history:
-            return list(history.read(source, number, start, end))
 
     async def _send(self, partition: Partition, outputs: list[Output]) -> None:
         """Hand outputs to the outbox, in order."""
@@ -229,7 +215,7 @@ class Lane:
 
         Runs on every rebalance, while heartbeats go on and nothing is delivered yet.
         """
-        self.restoring = True
+        self.restoring, stops = True, self.flow.stops
         async with self._saver.busy, self._lock:
             self._check_assignment()
             for partition in self.partitions.values():
@@ -257,7 +243,7 @@ class Lane:
                     await partition.outbox.put({LATEST: latest})
         await self._saver.save_redefined()
         if self.generation != -1:  # else they were revoked meanwhile
-            self.ready, self.restoring = True, False
+            self.ready, self.restoring, self.flow.restored = True, False, stops
             log.info("partitions.restored %s", numbers)
 
     def _check_assignment(self) -> None:
@@ -396,6 +382,7 @@ class Lane:
         if not self.ready or self.app.rebalancing:
             return
         now = round(time.time() * 1000)
+        await self.fill_gaps()
         for number, partition in list(self.partitions.items()):
             reached = partition.processor.serve.silence(now)
             if reached is None or self._behind(number):
@@ -404,6 +391,15 @@ class Lane:
             producer = cast(LaneProducer, self.app.producer)
             with suppress(KafkaError):  # the next one tells the same, and more
                 await producer.send_rows(self.settings.topic(Source.CONTROL.value), number, [row], self.lease)
+
+    async def fill_gaps(self) -> None:
+        """Process what the consumer jumped over at the end of a topic."""
+        for number, partition in list(self.partitions.items()):
+            async with self._lock:
+                if self.partitions.get(number) is not partition or not (self.ready and self.lease.held):
+                    continue
+                for source, records in await self._gaps.behind(partition):
+                    await self._process(Batch.of(self.settings.topic(source), number, records), partition)
 
     def _behind(self, number: int) -> bool:
         """Whether inputs of a partition hold records not taken yet, as far as the last fetch tells."""

@@ -13,13 +13,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import aiokafka
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -47,8 +47,12 @@ HOOKS: tuple[tuple[type, str], ...] = (
     (GroupCoordinator, "_do_heartbeat"),
     (driver.Consumer, "_new_consumer_thread"),
     (driver.Consumer, "_commit"),
-    (driver.Consumer, "seek_to_committed"),
+    (driver.Consumer, "assignment"),
+    (driver.Consumer, "on_partitions_revoked"),
+    (driver.Consumer, "perform_seek"),
+    (driver.Consumer, "resume_flow"),
     (driver.Consumer, "seek_wait"),
+    (driver.Consumer, "stop_flow"),
     (driver.Consumer, "on_buffer_full"),
     (driver.Producer, "_settings_extra"),
     (driver.Producer, "_ensure_producer"),
@@ -94,6 +98,14 @@ class Batch(list[Any]):
     serialized_key_size = 0
     serialized_value_size = 0
 
+    @classmethod
+    def of(cls, topic: str, partition: int, records: Iterable[Any]) -> Self:
+        """Return records of one partition, one or more, as a batch."""
+        batch = cls(records)
+        batch.topic, batch.partition = topic, partition
+        batch.offset, batch.timestamp = batch[-1].offset, batch[-1].timestamp
+        return batch
+
     @property
     def value(self) -> "Batch":
         """The batch itself."""
@@ -116,11 +128,7 @@ class LaneScheduler(DefaultSchedulingStrategy):
         for tp in sorted(records, key=lambda tp: tp.topic.endswith(".events")):
             found = records[tp]
             for start in range(0, len(found), BATCH_SIZE):
-                batch = Batch(found[start : start + BATCH_SIZE])
-                last = batch[-1]
-                batch.topic, batch.partition = tp.topic, tp.partition
-                batch.offset, batch.timestamp = last.offset, last.timestamp
-                yield tp, batch
+                yield tp, Batch.of(tp.topic, tp.partition, found[start : start + BATCH_SIZE])
 
 
 class LaneSchema(faust.Schema[Any, Any]):
@@ -175,6 +183,42 @@ class Lease:
         """Wait until it runs."""
         while not self.held:  # noqa: ASYNC110  heartbeats come from another thread's loop
             await asyncio.sleep(LOOK)
+
+
+class Flow:
+    """Whether records may flow: once positions were sought that were restored since it was stopped last.
+
+    At the end of a rebalance Faust lets records flow even where the next one has begun and stopped them; and
+    it does not stop them where nothing was held. What comes then, and is still in a queue when the next
+    rebalance ends, is cleared away behind the positions that were just sought: it would be jumped over.
+
+    Examples
+    --------
+    >>> flow = Flow()
+    >>> flow.stop(); restoring = flow.stops
+    >>> flow.restored = restoring; flow.sought = flow.stops; flow.open
+    True
+    >>> flow.stop(); flow.open
+    False
+    """
+
+    def __init__(self) -> None:
+        self.stops = 0  # how often it was stopped
+        self.restored = self.sought = -1  # at which stop partitions were restored, and their positions sought
+
+    def stop(self) -> None:
+        """Let nothing through that was restored before."""
+        self.stops += 1
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is held was restored since it was stopped."""
+        return self.restored == self.stops
+
+    @property
+    def open(self) -> bool:
+        """Whether records may flow."""
+        return self.sought == self.restored == self.stops
 
 
 class LaneThread(driver.AIOKafkaConsumerThread):
@@ -240,13 +284,43 @@ class LaneConsumer(driver.Consumer):
         Faust would set the partition aside, and sleep a second once all are.
         """
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the restored positions; Kafka's committed offsets are only a hint."""
-        positions = {TP(*tp): offset for tp, offset in (await super().seek_to_committed()).items()}
-        wanted = {tp: n for tp, n in cast(Any, self.app).positions().items() if tp in positions}
-        if wanted:
-            await self.seek_wait(wanted)
-        return {**positions, **wanted}
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow, even where nothing was held: what comes next comes before it is restored."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        await super().on_partitions_revoked(revoked)
+
+    def stop_flow(self) -> None:
+        """Let no more records through."""
+        cast(Any, self.app).lane.flow.stop()
+        super().stop_flow()
+
+    def resume_flow(self) -> None:
+        """Let records through again, unless the next rebalance has begun."""
+        if cast(Any, self.app).lane.flow.open:
+            super().resume_flow()
+        else:
+            log.info("flow.stays stopped: nothing is held, or the next rebalance has begun")
+
+    async def perform_seek(self) -> None:
+        """Seek to the restored positions; Kafka's committed offsets are only a hint.
+
+        Faust also asks for it where records came while their flow was stopped: then it is too early, or the
+        next rebalance does it.
+        """
+        lane = cast(Any, self.app).lane
+        stops = lane.flow.stops
+        if not lane.flow.ready:
+            return
+        held = self.assignment()
+        wanted = {tp: offset for tp, offset in lane.positions().items() if tp in held}
+        try:
+            if wanted:
+                await self.seek_wait(wanted)
+        except IllegalStateError as error:
+            log.info("seek.given.up reason=%s: the next rebalance has begun", error)
+        else:
+            lane.flow.sought = stops
 
     async def commit_positions(self, offsets: Mapping[TP, int]) -> bool:
         """Commit next offsets. An empty mapping would crash aiokafka."""

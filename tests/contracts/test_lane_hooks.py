@@ -33,7 +33,11 @@ def test_overridden_methods_have_the_signatures_they_had():
     """What the lane overrides is called with the arguments it expects."""
     expected = {
         (driver.Consumer, "on_buffer_full"): ["self", "tp"],
-        (driver.Consumer, "seek_to_committed"): ["self"],
+        (driver.Consumer, "on_partitions_revoked"): ["self", "revoked"],
+        (driver.Consumer, "perform_seek"): ["self"],
+        (driver.Consumer, "resume_flow"): ["self"],
+        (driver.Consumer, "stop_flow"): ["self"],
+        (driver.Consumer, "seek_wait"): ["self", "partitions"],
         (driver.Consumer, "_new_consumer_thread"): ["self"],
         (driver.AIOKafkaConsumerThread, "_commit"): ["self", "offsets"],
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],

@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from faust.types import TP
 
-from learners.snapshot import Keys
+from learners.snapshot import Keys, read_header
 from producers.scenarios import Scenario
 from stream import toml
 from stream.adapters import failpoints
@@ -18,6 +18,7 @@ from stream.adapters.file_store import FileStore
 from stream.adapters.lane import Batch, ClosedError, Lease, Outbox
 from stream.adapters.watchdog import Signs, Suspicion
 from stream.messages import Record
+from stream.processing.recovery import LostStateError
 from stream.settings import load_settings
 from tests.support import MemoryLog
 
@@ -192,6 +193,15 @@ class Consumer:
 
     def __init__(self, assigned: set[TP]) -> None:
         self._assigned, self._thread = assigned, self
+        states = SimpleNamespace(
+            assignment=SimpleNamespace(state_value=self._state)
+        )  # as aiokafka nests them
+        self._subscription = SimpleNamespace(subscription=states)
+        self.positions: dict[TP, int] = {}
+
+    def _state(self, tp: TP) -> Any:
+        position = self.positions.get(tp)
+        return SimpleNamespace(has_valid_position=position is not None, position=position)
 
     def assignment(self) -> set[TP]:
         """Return what is assigned."""
@@ -199,6 +209,10 @@ class Consumer:
 
     def _ensure_consumer(self) -> Self:
         return self
+
+    async def commit_positions(self, offsets: dict[TP, int]) -> bool:
+        """Take them for committed."""
+        return bool(offsets)
 
     async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
         """Return where topics begin."""
@@ -255,29 +269,108 @@ def test_what_is_revoked_while_it_is_restored_is_let_go(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+RECORDS = [Record("events", 0, n, 0, None, b'{"id": "e%d"}' % n, ()) for n in range(8)]
+
+
+class Restored:
+    """A lane on stand-ins, its one partition restored: nothing read, and so many records in the log."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "deployment.toml"
+        file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
+        settings, self.history = load_settings(file, {}), SlowLog()
+        self.history.answer.set()
+        self.events = TP(settings.topic("events"), 0)
+        self.consumer, self.broker = Consumer({self.events}), Broker()
+        app = SimpleNamespace(
+            consumer=self.consumer, producer=self.broker, consumer_generation_id=1, rebalancing=False
+        )
+        self.store = FileStore(folder / "snapshots")
+        keys = Keys("known to everybody: for tests only")
+        self.lane = Lane(settings, app, self.store, keys, lambda: self.history)  # type: ignore[arg-type, return-value]
+
+    async def begin(self, records: int) -> None:
+        """Restore, with nothing there; then so many records come."""
+        await self.lane.restore()
+        self.lane.lease.renew(self.lane.lease.clock())
+        self.history.topics["events"] = RECORDS[:records]
+
+    async def take(self, start: int, end: int) -> None:
+        """Give some records to the lane, as the consumer does."""
+        await self.lane.handle(Batch.of(self.events.topic, 0, RECORDS[start:end]), 1)
+
+    async def answered(self) -> list[int]:
+        """Return the offsets of the events that something went out for, in order."""
+        partition = self.lane.partitions[0]
+        await (await partition.outbox.settle())
+        partition.outbox.close()
+        found = (dict(headers)["meander-source"] for _, _, _, headers in self.broker.log["n.dead-letters"])
+        return [int(source.split(b":")[2]) for source in found]
+
+
 def test_inputs_that_the_consumer_skipped_are_read_again(tmp_path: Path) -> None:
     """A batch that begins further on: what lies between is processed first, each record once."""
-    file = tmp_path / "deployment.toml"
-    file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
-    settings, history, store = load_settings(file, {}), SlowLog(), FileStore(tmp_path / "snapshots")
-    history.answer.set()
 
     async def story() -> None:
-        events = TP(settings.topic("events"), 0)
-        consumer, broker = Consumer({events}), Broker()
-        app = SimpleNamespace(consumer=consumer, producer=broker, consumer_generation_id=1)
-        keys = Keys("known to everybody: for tests only")
-        lane = Lane(settings, app, store, keys, lambda: history)  # type: ignore[arg-type, return-value]
-        await lane.restore()
-        records = [Record("events", 0, n, 0, None, b'{"id": "e%d"}' % n, ()) for n in range(5)]
-        history.topics["events"] = records
-        lane.lease.renew(lane.lease.clock())
-        batch = Batch(records[3:])
-        batch.topic, batch.partition, batch.timestamp = events.topic, 0, 0
-        await lane.handle(batch, 1)
-        assert lane.partitions[0].processor.next["events"] == 5
-        await (await lane.partitions[0].outbox.settle())
-        assert len(broker.log["n.dead-letters"]) + len(broker.log.get("n.predictions", ())) >= 5
-        lane.partitions[0].outbox.close()
+        restored = Restored(tmp_path)
+        await restored.begin(5)
+        await restored.take(3, 5)
+        assert await restored.answered() == [0, 1, 2, 3, 4]
+
+    asyncio.run(story())
+
+
+def test_inputs_that_come_twice_are_taken_once(tmp_path: Path) -> None:
+    """The consumer went back: no harm; a topic that is shorter than it was stops the worker."""
+
+    async def story() -> None:
+        restored = Restored(tmp_path)
+        await restored.begin(5)
+        for start, end in ((0, 3), (1, 3), (0, 5)):
+            await restored.take(start, end)
+        restored.history.topics["events"] = RECORDS[:2]
+        with pytest.raises(LostStateError, match="was made anew while this worker ran"):
+            await restored.take(0, 2)
+        assert restored.lane.partitions[0].processor.next["events"] == 5
+
+    asyncio.run(story())
+
+
+def test_inputs_that_were_skipped_at_the_end_are_read_again(tmp_path: Path) -> None:
+    """Nothing comes after them: the consumer stands further than what was processed, for two looks."""
+
+    async def story() -> None:
+        restored = Restored(tmp_path)
+        await restored.begin(6)
+        await restored.take(0, 2)
+        restored.consumer.positions[restored.events] = 8  # two markers of a transaction behind the records
+        await restored.lane.fill_gaps()
+        assert restored.lane.processed == 2
+        await restored.lane.fill_gaps()
+        await restored.lane.fill_gaps()
+        await restored.lane.fill_gaps()
+        assert restored.lane.processed == 6
+        assert await restored.answered() == [0, 1, 2, 3, 4, 5]
+
+    asyncio.run(story())
+
+
+def test_what_was_processed_but_not_sent_is_never_saved(tmp_path: Path) -> None:
+    """An error in the middle of a batch: no snapshot stands behind its outputs."""
+
+    async def story() -> None:
+        restored = Restored(tmp_path)
+        await restored.begin(5)
+        await restored.take(0, 2)
+        await restored.lane.save(last=True)
+        restored.history.topics["events"] = [*RECORDS[:4], None]
+        broken = Batch.of(restored.events.topic, 0, RECORDS[2:4])
+        broken.append(None)
+        with pytest.raises(AttributeError):
+            await restored.lane.handle(broken, 1)
+        await restored.lane.save(last=True)
+        (newest, *_) = restored.store.load(0)
+        assert read_header(newest.read())[0].facts["next"]["events"] == 2
+        assert len(restored.broker.log["n.dead-letters"]) == 2
 
     asyncio.run(story())

@@ -1,0 +1,109 @@
+"""Finds inputs that the consumer jumped over, and reads them again before anything after them is taken.
+
+None is known to be left since records flow only from positions that were sought (`lane.Flow`). But one that
+went astray would never be answered, so it is looked for all the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from faust.types import TP
+
+from stream.adapters.kafka_log import KafkaLog
+from stream.adapters.lane import Batch, kafka_consumer
+from stream.adapters.partition import Partition
+from stream.messages import Record
+from stream.processing.recovery import REMEDY, LostStateError, check_identities
+from stream.settings import Settings
+
+log = logging.getLogger("meander.worker")
+
+
+class Gaps:
+    """What lies between where a partition stands and what comes, or has come, after it.
+
+    Parameters
+    ----------
+    settings
+        Of the deployment.
+    app
+        Whose consumer reads the inputs.
+    open_history
+        Opens a reader of the topics.
+    """
+
+    def __init__(self, settings: Settings, app: Any, open_history: Callable[[], KafkaLog]) -> None:
+        self._settings, self._app, self._open = settings, app, open_history
+        self._seen: dict[tuple[int, str], tuple[int, int]] = {}  # where it stood, and the consumer
+        self._empty: dict[tuple[int, str], tuple[int, int]] = {}  # between these there is nothing
+
+    async def before(self, batch: Batch, partition: Partition, source: str) -> list[Record]:
+        """Return what lies between what was processed and a batch: none, unless something went astray.
+
+        What comes a second time is no harm: it is known by its offset.
+
+        Raises
+        ------
+        LostStateError
+            When the topic was made anew, or retention took what is between.
+        """
+        first, expected = batch[0].offset, partition.processor.next[source]
+        if first == expected:
+            return []
+        if first < expected:
+            await asyncio.to_thread(self._check_topics, partition, source)
+            return []
+        return await self._between(partition, source, expected, first)
+
+    async def behind(self, partition: Partition) -> list[tuple[str, list[Record]]]:
+        """Return what the consumer has read and nobody was given, once that is so for two looks.
+
+        What it jumped over at the end of a topic is followed by nothing that would tell.
+        """
+        found: list[tuple[str, list[Record]]] = []
+        number = partition.processor.partition
+        assignment = kafka_consumer(self._app)._subscription.subscription.assignment
+        for source, expected in partition.processor.next.items():
+            place = number, source
+            state = assignment.state_value(TP(self._settings.topic(source), number))
+            if state is None or not state.has_valid_position or state.position <= expected:
+                self._seen.pop(place, None)
+                continue
+            gap = expected, state.position
+            if self._seen.get(place) == gap and self._empty.get(place) != gap:
+                between = await self._between(partition, source, *gap)
+                if between:
+                    found.append((source, between))
+                else:
+                    self._empty[place] = gap
+            self._seen[place] = gap
+        return found
+
+    async def _between(self, partition: Partition, source: str, expected: int, end: int) -> list[Record]:
+        number, topic = partition.processor.partition, self._settings.topic(source)
+        tp = TP(topic, number)
+        begins = (await self._app.consumer.earliest_offsets(tp))[tp]
+        if begins > expected:
+            raise LostStateError(
+                f"{topic}[{number}] begins at {begins}, but the state stands at {expected}: retention took "
+                f"what is between. {REMEDY}"
+            )
+        skipped = await asyncio.to_thread(self._read, source, number, expected, end)
+        if skipped:  # else only compaction or markers of transactions lie between
+            log.warning("inputs.skipped place=%s[%d] from=%d to=%d: read again", topic, number, expected, end)
+        return skipped
+
+    def _check_topics(self, partition: Partition, source: str) -> None:
+        number, expected = partition.processor.partition, partition.processor.next[source]
+        with self._open() as history:
+            check_identities(history, number, partition.topics)
+            if history.bounds(source, number)[1] < expected:
+                raise LostStateError(
+                    f"{self._settings.topic(source)}[{number}] was made anew while this worker ran. {REMEDY}"
+                )
+
+    def _read(self, source: str, number: int, start: int, end: int) -> list[Record]:
+        with self._open() as history:
+            return list(history.read(source, number, start, end))
