@@ -1,6 +1,7 @@
 """``python -m tests.chaos``: runs scenarios and prints one table."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.chaos.stage import Stage, Story, tmpfs
 from tests.chaos.verifier import Verdict, judge
 from tests.redis_server import redis_server
 
+FAILURES = Path("chaos-failures").resolve()
 HEAD = (
     "scenario", "store", "events", "events/s", "missing", "doubled", "out of order", "learned twice",
     "not learned", "other", "kills", "inside a write", "median s", "worst s",
@@ -56,8 +58,20 @@ def play(
             stack.enter_context(redis_server(_made(folder / "redis"))) if scenario.store == "redis" else None
         )
         stage = Stage(scenario, folder / "stage", name, brokers, nodes, redis, rate, seed, most)
-        story = stage.run()
-        return Row(scenario, story, judge(stage.settings))
+        row = None
+        try:
+            row = Row(scenario, stage.run(), judge(stage.settings))
+        finally:
+            if row is None or not row.verdict.good:
+                click.echo(
+                    f"What workers said, and what they saved: {_kept(folder / 'stage', name)}", err=True
+                )
+        return row
+
+
+def _kept(stage: Path, name: str) -> Path:
+    """Return where logs, definition and snapshots of a run that failed are from now on."""
+    return Path(shutil.copytree(stage, FAILURES / name, ignore=shutil.ignore_patterns("ballast")))
 
 
 def _made(folder: Path) -> Path:

@@ -20,7 +20,8 @@ def events(seed: int) -> Iterator[tuple[int, bytes, dict[str, Any], Any]]:
     """Yield number, key, event and, where it comes late, the label; without end.
 
     Half of the labels are inside. Of a hundred events one breaks the contract and one comes twice; the
-    relation flips every 6,000 events.
+    relation flips every 6,000 events. Of the labels on their own topic some never come, some come twice, and
+    some are corrected after a while.
     """
     chance = random.Random(seed)
     for number in range(1 << 40):
@@ -81,6 +82,7 @@ class Flood:
         names = [self.settings.topic(suffix) for suffix in ("events", "labels", "control")]
         encode = msgspec.json.Encoder().encode
         waiting: list[tuple[bytes, bytes]] = []
+        corrected: list[tuple[bytes, bytes]] = []
         with Publisher(self.settings.kafka, names) as publisher:
 
             def publish(topic: int, key: bytes, value: bytes) -> None:
@@ -111,7 +113,15 @@ class Flood:
                     for key_of_partition in range(16):  # so that every partition gets one or several
                         publish(2, f"k{key_of_partition}".encode(), encode(command))
                 if late is not None and number % 50 != 9:  # some never come
-                    waiting.append((key, encode({"id": event["id"], "label": late})))
+                    label = {"id": event["id"], "label": late}
+                    waiting.append((key, encode(label)))
+                    if number % 30 == 11:  # some come twice
+                        waiting.append(waiting[-1])
+                    if number % 30 == 17:  # some were wrong
+                        other = "no" if late == "yes" else "yes"
+                        corrected.append((key, encode({**label, "label": other, "corrects": True})))
+                if len(corrected) > LATE // 10:
+                    publish(1, *corrected.pop(0))
                 if len(waiting) > LATE:
                     for label in waiting[:20]:
                         publish(1, *label)
@@ -120,7 +130,7 @@ class Flood:
                 if number == self._most:
                     self.seconds = time.monotonic() - begin
             self.seconds = self.seconds or time.monotonic() - begin
-            for label in waiting:
+            for label in waiting + corrected:
                 publish(1, *label)
             with suppress(DeliveryError):
                 publisher.flush()

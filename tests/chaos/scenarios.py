@@ -20,6 +20,13 @@ What = Literal[
 ]
 
 
+# A pool of two models answers, not one.
+BLEND = {
+    "champion": "blend",
+    "models": {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}},
+}
+
+
 class Act(NamedTuple):
     """One blow; after each, answers must come again before the next.
 
@@ -67,14 +74,19 @@ class Scenario(NamedTuple):
 
 def short(store: Store) -> list[Scenario]:
     """Return what runs with every test: five kills; with files also all failpoints, a pause, a stop."""
-    kills = Scenario("kill -9", (Act("kill", 5),), store)
     if store == "redis":
-        return [kills]
+        return [Scenario("kill -9, a blend", (Act("kill", 5),), store, definition=BLEND)]
+    kills = Scenario("kill -9", (Act("kill", 5),), store)
     points = tuple(Act("fail", point=point) for point in failpoints.NAMES)
     return [
         kills,
         Scenario("failpoints", points, store),
-        Scenario("SIGSTOP, join, SIGTERM", (Act("pause", seconds=8), Act("join"), Act("stop")), store),
+        Scenario(
+            "SIGSTOP, join, SIGTERM, a blend",
+            (Act("pause", seconds=8), Act("join"), Act("stop")),
+            store,
+            definition=BLEND,
+        ),
     ]
 
 
@@ -92,6 +104,7 @@ def whole(store: Store, kills: int) -> list[Scenario]:
     }[store]
     return [
         Scenario(f"{kills} x kill -9", (Act("kill", kills),), store),
+        Scenario("20 x kill -9, a blend", (Act("kill", 20),), store, definition=BLEND),
         Scenario("failpoints, 5 each", points, store),
         Scenario("SIGSTOP past the session", (Act("pause", 3, seconds=9),), store),
         Scenario("10 joins and leaves", (Act("join", 10),), store),

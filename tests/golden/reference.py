@@ -101,8 +101,8 @@ def relearn(
             label = json.loads(later.popleft()[1])
             if label["id"] in waiting:
                 count += learn(waiting.pop(label["id"]), label["label"])
-            elif label["id"] not in done:
-                early.setdefault(label["id"], label["label"])
+            elif label["id"] not in done and (label.get("corrects") or label["id"] not in early):
+                early[label["id"]] = label["label"]
         return count
 
     lines = dict(events)
