@@ -11,11 +11,12 @@ from typing import Any
 
 from faust.types import TP
 
+from learners.errors import LostStateError
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import Batch, kafka_consumer
 from stream.adapters.partition import Partition
 from stream.messages import Record
-from stream.processing.recovery import REMEDY, LostStateError, check_identities
+from stream.processing.recovery import REMEDY, check_identities
 from stream.settings import Settings
 
 log = logging.getLogger("meander.worker")

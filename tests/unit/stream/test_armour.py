@@ -9,6 +9,7 @@ from typing import Any, Self
 import pytest
 from faust.types import TP
 
+from learners.errors import LostStateError
 from learners.snapshot import Keys, read_header
 from producers.scenarios import Scenario
 from stream import toml
@@ -18,7 +19,6 @@ from stream.adapters.file_store import FileStore
 from stream.adapters.lane import Batch, ClosedError, Lease, Outbox
 from stream.adapters.watchdog import Signs, Suspicion
 from stream.messages import Record
-from stream.processing.recovery import LostStateError
 from stream.settings import load_settings
 from tests.support import MemoryLog
 
