@@ -2,7 +2,8 @@
 
 A worker takes events at a steady rate from Kafka; beside it requests of one event each come at a steady
 rate, from a process of their own. A request's time runs from when it was due, so that one that had to wait
-for others counts its waiting.
+for others counts its waiting. The first line of a round is what the machine gives: the same requests to a
+bare server, in a process that does nothing else.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiohttp import ClientError, ClientSession, TCPConnector
-from bench import Bench, started, watch
+from aiohttp import ClientError, ClientSession, TCPConnector, web
+from bench import Bench, cpu_seconds, started, watch
 from cluster import Topics, wait_for
 from report import percentile
 from workload import FEATURES, Setup, rows
@@ -58,6 +59,38 @@ async def ask(url: str, rate: float, seconds: float) -> tuple[list[float], int]:
     return taken, failed
 
 
+def bare(port: int) -> None:
+    """Answer every request with the same few bytes, until killed."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=b"{}", content_type="application/json")
+
+    application = web.Application()
+    application.router.add_post("/api/v1/predict", answer)
+    web.run_app(application, host="127.0.0.1", port=port, print=None, access_log=None)
+
+
+def told(port: int, rate: float, seconds: float) -> dict[str, float]:
+    """Ask from a process of its own; returns what it measured."""
+    command = [sys.executable, __file__, "--client", f"http://127.0.0.1:{port}"]
+    options = ["--requests", str(rate), "--seconds", str(seconds)]
+    said = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout.split()
+    return dict(zip(("p50", "p95", "p99", "failed"), map(float, said), strict=True))
+
+
+def floor(rate: float, seconds: float) -> dict[str, float]:
+    """Ask a bare server; returns what was measured."""
+    port = free_ports(1)[0]
+    process = subprocess.Popen([sys.executable, __file__, "--bare", str(port)], start_new_session=True)
+    try:
+        time.sleep(3.0)
+        return told(port, rate, seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float) -> dict[str, Any]:
     """Run a worker under load and ask it; returns what was measured."""
     port = free_ports(1)[0]
@@ -72,12 +105,12 @@ def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float
             pacing = Bench.pacing(setup, load, WARM, count, start) if load > 0 else contextlib.nullcontext()
             with pacing:
                 time.sleep(3.0)
-                command = [sys.executable, __file__, "--client", f"http://127.0.0.1:{port}"]
-                options = ["--requests", str(rate), "--seconds", str(seconds)]
-                told = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
-                answered = topics.count()
-        p50, p95, p99, failed, sent = (float(word) for word in told.stdout.split())
-    return {"p50": p50, "p95": p95, "p99": p99, "failed": failed, "requests": sent, "answered": answered}
+                before, answers, since = cpu_seconds(process.pid), topics.count(), time.monotonic()
+                got: dict[str, Any] = told(port, rate, seconds)
+                passed = time.monotonic() - since
+                got["core"] = ((cpu_seconds(process.pid) or 0) - (before or 0)) / passed
+                got["answered"] = (topics.count() - answers) / passed
+    return got
 
 
 @click.command()
@@ -86,30 +119,45 @@ def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float
 @click.option("--seconds", default=10.0, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--client", help="Only ask the worker at this address, and print what was measured.")
-def main(load: float, requests: float, seconds: float, rounds: int, client: str | None) -> None:
+@click.option("--bare", "port", type=int, help="Only answer at this port, with nothing.")
+def main(
+    load: float, requests: float, seconds: float, rounds: int, client: str | None, port: int | None
+) -> None:
     """Measure asking over HTTP, beside no load and beside a load."""
-    if client:
+    if port:
+        bare(port)
+    elif client:
         taken, failed = asyncio.run(ask(client, requests, seconds))
         shares = " ".join(f"{percentile(taken, share):.2f}" for share in (0.5, 0.95, 0.99))
-        click.echo(f"{shares} {failed} {len(taken)}")
-        return
+        click.echo(f"{shares} {failed}")
+    else:
+        compare(load, requests, seconds, rounds)
+
+
+def compare(load: float, requests: float, seconds: float, rounds: int) -> None:
+    """Print a table: a bare server, a worker with little to do, a worker under load."""
     folder = Path(tempfile.mkdtemp(prefix="meander-ask-"))
     try:
         with java_kafka(folder / "kafka", jars=JARS) as broker:
             wait_for(broker.address)
-            click.echo("| load, events/s | requests/s | p50 ms | p95 ms | p99 ms | failed |")
-            click.echo("| ---: | ---: | ---: | ---: | ---: | ---: |")
+            click.echo(
+                "| beside | p50 ms | p95 ms | p99 ms | failed | worker, cores | answered/s | load average |"
+            )
+            click.echo("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
             for number in range(rounds):
+                _tell("bare server", floor(requests, seconds))
                 for beside in (100.0, load):
                     run = folder / f"{number}-{beside:g}"
                     run.mkdir()
-                    got = measure(broker.address, run, beside, requests, seconds)
-                    cells = (f"{got[name]:.1f}" for name in ("p50", "p95", "p99"))
-                    click.echo(
-                        f"| {beside:,.0f} | {requests:g} | {' | '.join(cells)} | {got['failed']:.0f} |"
-                    )
+                    _tell(f"{beside:,.0f} events/s", measure(broker.address, run, beside, requests, seconds))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(beside: str, got: dict[str, float]) -> None:
+    cells = [f"{got[name]:.1f}" for name in ("p50", "p95", "p99")]
+    cells += [f"{got['failed']:.0f}", f"{got.get('core', 0):.2f}", f"{got.get('answered', 0):,.0f}"]
+    click.echo(f"| {beside} | {' | '.join(cells)} | {os.getloadavg()[0]:.1f} |")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ from stream.logs import set_up
 from stream.processing.states import StoredStates
 from stream.settings import Settings
 
+SWITCH = (
+    0.0005  # seconds after which a thread lets others run: beside the lane work the consumer's, and snapshots
+)
 log = logging.getLogger("meander.worker")
 COLLECTIONS = (50_000, 20, 20)  # thresholds of garbage collection: each full one walks through all that waits
 
@@ -68,6 +71,7 @@ def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
+    sys.setswitchinterval(SWITCH)
     quiet = not sys.stderr.isatty()  # else what is told is no longer JSON alone
     worker = Worker(app, quiet=quiet, override_logging=False, redirect_stdouts=False)
     worker.spinner = None

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import faust
 import msgspec
@@ -52,7 +52,7 @@ from stream.settings import Settings
 log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
-SLICE = 250  # records between two looks at the event loop
+SLICE = 32  # records between two looks at the event loop: whoever asks over HTTP waits for some of them
 
 
 def _tell(number: int, outputs: list[Output]) -> None:
@@ -146,42 +146,43 @@ class Lane:
         process, source = partition.processor.process, self._sources[batch.topic]
         number = batch.partition
         skipped = await self._gaps.before(batch, partition, source)
-        began = time.perf_counter()
         outputs: list[Output] = []
-        for record in skipped:
-            outputs += process(record)
-        for start in range(0, len(batch), SLICE):
-            for r in batch[start : start + SLICE]:
-                record = Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
-                outputs += process(record)
-            if start + SLICE < len(batch):
-                await asyncio.sleep(0)
-        done = time.perf_counter()
+        rows: dict[str, list[Row]] = {}
+        seconds, clock = self.tally.seconds, time.perf_counter
+        records: list[Any] = [*skipped, *batch]
+        for start in range(0, len(records), SLICE):
+            began, made = clock(), list[Output]()
+            for r in records[start : start + SLICE]:
+                made += process(Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers))
+            done = clock()
+            self._encode(partition, made, rows)
+            outputs += made
+            seconds["process"] += done - began
+            seconds["emit"] += clock() - done
+            await asyncio.sleep(0)
+        began = clock()
         self.processed += len(skipped) + len(batch)
         partition.tally.take(source, outputs)
         partition.reached[source] = batch.timestamp
         delays = partition.processor.delays
         self.tally.delay.add(delays)
         delays.clear()
-        await self._send(partition, outputs)
+        seconds["emit"] += clock() - began
+        await self._ship(partition, outputs, rows)
         if self.settings.kafka.latest and source == Source.CONTROL.value:
-            tombstones = forgotten(outputs, {r.offset: r.value for r in (*skipped, *batch)})
+            tombstones = forgotten(outputs, {r.offset: r.value for r in records})
             if tombstones:
                 await partition.outbox.put({LATEST: tombstones})
         self.tally.batches += 1
-        self.tally.seconds["process"] += done - began
-        self.tally.seconds["emit"] += time.perf_counter() - done
 
     def _answered(self, appended: Iterable[int]) -> None:
         """Note the latency of answers that were acknowledged a moment ago."""
         self.tally.latency.add_ages(time.time() * 1000, appended)
 
-    async def _send(self, partition: Partition, outputs: list[Output]) -> None:
-        """Hand outputs to the outbox, in order."""
-        if not outputs:
-            return
+    @staticmethod
+    def _encode(partition: Partition, outputs: list[Output], rows: dict[str, list[Row]]) -> None:
+        """Add outputs to rows by topic, in order."""
         encode = partition.processor.codec.encode
-        rows: dict[str, list[Row]] = {}
         for output in outputs:
             value, headers = encode(output)
             row = (output.timestamp, output.key, value, headers)
@@ -190,6 +191,11 @@ class Lane:
                 rows[output.topic] = [row]
             else:
                 topic.append(row)
+
+    async def _ship(self, partition: Partition, outputs: list[Output], rows: dict[str, list[Row]]) -> None:
+        """Hand outputs to the outbox, encoded."""
+        if not rows:
+            return
         if "transitions" in rows:
             _tell(partition.processor.partition, outputs)
         if self.settings.kafka.latest and "predictions" in rows:
@@ -238,7 +244,9 @@ class Lane:
                 partition = Partition(processor, ends, outbox, generation, topics, keep)
                 self.partitions[number] = partition
                 self.tally.restores["log" if saved < 0 else "snapshot"] += 1
-                await self._send(partition, unsent)
+                rows: dict[str, list[Row]] = {}
+                self._encode(partition, unsent, rows)
+                await self._ship(partition, unsent, rows)
                 if latest:
                     await partition.outbox.put({LATEST: latest})
         await self._saver.save_redefined()
