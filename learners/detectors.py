@@ -59,7 +59,9 @@ class Signal(Struct, frozen=True):
     producer
         Who sent it, where producers are told apart.
     about
-        A sentence; empty for concept drift, where the numbers say it all.
+        A sentence; empty for concept drift, where the numbers say it all. No value of a feature stands in it.
+    where
+        Data drift and producer faults: the values of the feature that it is about.
     ended
         What was signalled is over.
     """
@@ -74,6 +76,7 @@ class Signal(Struct, frozen=True):
     feature: str | None = None
     producer: str | None = None
     about: str = ""
+    where: str = ""
     ended: bool = False
 
     @property
@@ -85,11 +88,11 @@ class Signal(Struct, frozen=True):
         """Say it to a person.
 
         >>> Signal("bet", 0.1, 0.4, 900).sentence()
-        'bet: the loss of what is served rose from 0.100 to 0.400.'
+        'bet: the loss of what is served rose from 0.1 to 0.4.'
         """
         whose = "what is served" if self.member is None else self.member
         whose += "" if self.label is None else f" on {self.label}"
-        rose = f"{self.detector}: the loss of {whose} rose from {self.before:.3f} to {self.after:.3f}."
+        rose = f"{self.detector}: the loss of {whose} rose from {self.before:.4g} to {self.after:.4g}."
         return self.about or rose
 
     def evidence(self) -> dict[str, Any]:
@@ -99,7 +102,8 @@ class Signal(Struct, frozen=True):
         {'signal': 'concept', 'detector': 'bet', 'before': 0.1, 'after': 0.4, 'labels': 900}
         """
         whose = {
-            "member": self.member, "class": self.label, "feature": self.feature, "producer": self.producer
+            "member": self.member, "class": self.label, "feature": self.feature, "producer": self.producer,
+            "where": self.where or None,
         }  # fmt: skip
         return {
             "signal": str(self.kind),

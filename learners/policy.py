@@ -282,14 +282,14 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
             numbers = _standing(roster, member, rival, proof, need)
             reason = (
                 f"{member.slot} has proved better than {rival.slot}: "
-                f"evidence {proof.wealth:.0f}, needs {need:.0f}."
+                f"evidence {proof.wealth:.4g}, needs {need:.4g}."
             )
             if best is None or proof.wealth > best.evidence["wealth"]:
                 best = Decision(Kind.PROMOTED, member.number, reason, numbers)
         elif at > 0 and proof.wealth >= need:
             numbers = _standing(roster, member, rival, proof, need)
             place = "takes the place of" if member.replaces else "joins the pool beside"
-            reason = f"{member.slot} {place} {rival.slot}: evidence {proof.wealth:.0f}, needs {need:.0f}."
+            reason = f"{member.slot} {place} {rival.slot}: evidence {proof.wealth:.4g}, needs {need:.4g}."
             others.append(Decision(Kind.ADMITTED, member.number, reason, numbers))
         elif member.started and _is_lost(proof, definition):
             numbers = _standing(roster, member, rival, proof, need)
@@ -335,7 +335,7 @@ def _to_rules(definition: Definition, roster: Roster, evidence: Evidence) -> lis
     if wealth < TAKE_OVER:
         return []
     reason = (
-        f"Rules have proved better than the champion (evidence {wealth:.0f}, needs {TAKE_OVER:.0f}): "
+        f"Rules have proved better than the champion (evidence {wealth:.4g}, needs {TAKE_OVER:.4g}): "
         "only they answer from here on."
     )
     return [Decision(Kind.FELL_BACK, None, reason, {"wealth": wealth, "need": TAKE_OVER}, Cause.PROOF)]
@@ -352,5 +352,5 @@ def _from_rules(definition: Definition, roster: Roster, evidence: Evidence) -> l
         return [Decision(Kind.RESUMED, number, reason, {"rules_share": share, "need": MODELS_LEAD})]
     if wealth < GIVE_BACK or (definition.task != "regression" and share > RULES_LEAD):
         return []
-    reason = f"The champion has proved better than the rules (evidence {wealth:.0f}, needs {GIVE_BACK:.0f})."
+    reason = f"The champion has proved better than the rules (evidence {wealth:.4g}, needs {GIVE_BACK:.4g})."
     return [Decision(Kind.RESUMED, number, reason, {"wealth": wealth, "need": GIVE_BACK})]

@@ -41,7 +41,7 @@ class Residuals:
     """
 
     def __init__(self, coverage: float, low: float, high: float) -> None:
-        self._coverage, self._low, self._high = coverage, low, high
+        self.coverage, self._low, self._high = coverage, low, high
         self._recent: dict[int, deque[float]] = {}
         self._sorted: dict[int, list[float]] = {}
 
@@ -92,12 +92,36 @@ class Residuals:
             if recent is None:
                 return None
             ordered = self._sorted[number] = sorted(recent)
-        n = len(ordered)
-        rank = math.ceil((n + 1) * self._coverage)
-        if rank > n:
+        half = self._half(ordered)
+        if half is None:
             return None
-        half = ordered[rank - 1]
         return max(self._low, value - half), min(self._high, value + half)
+
+    def held(self, number: int) -> tuple[float, float] | None:
+        """Return the half-width of a member's intervals, and the share of truths that such ones held of late.
+
+        For the share the later half of its residuals is judged by the earlier one, which knew nothing of it.
+        None while there are too few.
+
+        Examples
+        --------
+        >>> residuals = Residuals(0.5, 0.0, 100.0)
+        >>> for label in (11.0, 12.0, 7.0, 12.0, 15.0, 10.0):
+        ...     residuals.add((1,), (10.0,), label, (-50.0, 50.0))
+        >>> residuals.held(1)
+        (2.0, 0.6666666666666666)
+        """
+        recent = list(self._recent.get(number, ()))
+        middle = len(recent) // 2
+        half, before = self._half(sorted(recent)), self._half(sorted(recent[:middle]))
+        if half is None or before is None:
+            return None
+        later = recent[middle:]
+        return half, sum(residual <= before for residual in later) / len(later)
+
+    def _half(self, ordered: Sequence[float]) -> float | None:
+        rank = math.ceil((len(ordered) + 1) * self.coverage)
+        return ordered[rank - 1] if 0 < rank <= len(ordered) else None
 
     def state(self) -> dict[int, list[float]]:
         """Return the residuals, oldest first."""

@@ -21,6 +21,7 @@ PAGE = Path(__file__).parent / "page"
 FILES = {
     "": ("index.html", "text/html"),
     "page.js": ("page.js", "text/javascript"),
+    "actions.js": ("actions.js", "text/javascript"),
     "chart.js": ("chart.js", "text/javascript"),
     "page.css": ("page.css", "text/css"),
     "uPlot.js": ("vendor/uPlot.iife.min.js", "text/javascript"),

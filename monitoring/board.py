@@ -5,18 +5,22 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from learners.lineage import Kind, Transition
+from monitoring.sentences import TITLES, sentence_of, short
 from monitoring.view import (
     AdviceRow,
+    Estimate,
     Figures,
     Happening,
     History,
+    KeptRow,
     MemberRow,
     PartitionRow,
     Point,
     Question,
+    SignalRow,
     View,
 )
-from stream.processing.standing import MemberStanding, Status
+from stream.processing.standing import BLIND, MemberStanding, Status
 from stream.processing.tally import DELAY_EDGES, LATENCY_EDGES
 
 WINDOW = 10_000  # milliseconds that rates look back
@@ -26,14 +30,6 @@ POINTS = 900
 HAPPENINGS = 400
 TOGETHER = 60_000  # milliseconds within which the same in several partitions counts as one
 QUIET = frozenset({Kind.ORDERED, Kind.EXPIRED})
-TITLES = {
-    "warmed_up": "warmed up",
-    "fell_back": "fell back to rules",
-    "rolled_back": "rolled back",
-    "signal": "drift was signalled",
-    "signal_ended": "a signal ended",
-    "rejected": "a command was rejected",
-}
 
 
 class Board:
@@ -45,6 +41,8 @@ class Board:
         Of what.
     expected
         How many partitions there should be.
+    show_values
+        Whether values of features are told.
 
     Attributes
     ----------
@@ -52,8 +50,9 @@ class Board:
         By command id, what each partition made of it: a transition.
     """
 
-    def __init__(self, deployment: str, task: str, expected: int) -> None:
+    def __init__(self, deployment: str, task: str, expected: int, show_values: bool = False) -> None:
         self.deployment, self.task, self.expected = deployment, task, expected
+        self._show_values = show_values
         self.statuses: dict[int, Status] = {}
         self.commands: dict[str, dict[int, Transition]] = {}
         self._before: dict[int, deque[Status]] = {}
@@ -109,7 +108,10 @@ class Board:
                     None,
                 )
                 if known is None:
-                    found.append(_happening(len(found) + 1, at, partition, transition))
+                    new = _happening(len(found) + 1, at, partition, transition)
+                    if self._show_values:
+                        new.detail = _detail(transition)
+                    found.append(new)
                 else:
                     known.partitions = sorted((*known.partitions, partition))
             self._happenings = found
@@ -137,7 +139,7 @@ class Board:
         rows = [self._row(number, now) for number in numbers]
         alive = [s for s in shown if now - s.at <= SILENT]
         happenings = [h for h in reversed(self._told()) if partition is None or partition in h.partitions]
-        serving, sentence, why = _sentence(rows, self.deployment)
+        serving, sentence, why = sentence_of(rows, self.deployment)
         changes = [h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")]
         change = next(iter(changes), None)
         if any(row.serving == "fallback" for row in rows):  # whatever challengers did since
@@ -161,7 +163,9 @@ class Board:
             frozen=sum(row.frozen for row in rows),
             fallback=sum(row.serving == "fallback" for row in rows),
             figures=self._figures(shown, sum(dead.values())),
+            estimate=_estimate(shown),
             question=_question(alive or shown),
+            signals=self._signals(partition),
             happenings=happenings[:40],
             dead_letters=dict(dead.most_common()),
             partitions=rows,
@@ -172,13 +176,18 @@ class Board:
                     id=a.id,
                     would=a.would,
                     slot=a.slot,
-                    version=_short(a.version) or None,
+                    version=short(a.version) or None,
                     reason=a.reason,
                 )
                 for s in shown
                 for a in s.standing.advice
             ],
             policies=sorted({name for s in shown for name in s.standing.policies}),
+            kept=[
+                KeptRow(partition=s.standing.partition, name=k.name, since=k.since)
+                for s in shown
+                for k in s.standing.kept
+            ],
             point=_point(alive or shown, now),
         )
 
@@ -248,8 +257,6 @@ class Board:
         return Figures(
             error_served=_mean(s.standing.served_recent for s in shown),
             error_rules=_mean(_best_rule(s) for s in shown),
-            error_expected=_mean(s.standing.foreseen.loss for s in shown),
-            error_deviation=_mean(s.standing.foreseen.deviation for s in shown),
             events_per_second=sum(self._rate(number, "events") for number in numbers),
             labels_per_second=sum(self._rate(number, "labels") for number in numbers),
             latency_median=_quantile(latency, LATENCY_EDGES, 0.5),
@@ -265,6 +272,29 @@ class Board:
             dead_letters_per_minute=60 * per_second,
             unaccounted=sum(s.standing.unaccounted for s in shown),
         )
+
+    def _signals(self, partition: int | None) -> list[SignalRow]:
+        """Return what was signalled, the newest first, as far as it is remembered."""
+        rows: dict[tuple[str, str | None], SignalRow] = {}
+        for at, number, _, transition in self._log:
+            if transition.kind not in (Kind.SIGNAL, Kind.SIGNAL_ENDED) or partition not in (None, number):
+                continue
+            evidence = transition.evidence
+            feature = str(evidence["feature"]) if evidence.get("feature") else None
+            key = kind, feature = str(evidence.get("signal", "concept")), feature
+            over = transition.kind is Kind.SIGNAL_ENDED
+            row = rows.pop(key, None)  # put back at the end: in order of the last one
+            if row is None:
+                row = SignalRow(
+                    kind=kind, feature=feature, count=0, partitions=[], at=at, over=over, about=""
+                )
+            row.count += not over
+            detail = _detail(transition) if self._show_values else None
+            row.at, row.over = at, over
+            row.about = f"{transition.reason} {detail}" if detail else transition.reason
+            row.partitions = sorted({*row.partitions, number})
+            rows[key] = row
+        return list(reversed(rows.values()))
 
     def _rate_of_dead(self, number: int) -> float:
         before = self._before[number]
@@ -284,6 +314,22 @@ class Board:
         return gained if any(gained) else whole
 
 
+def _estimate(shown: Sequence[Status]) -> Estimate:
+    standings = [s.standing for s in shown]
+    waits = [s.labels.oldest for s in standings if s.labels.oldest is not None]
+    return Estimate(
+        error=_mean(s.foreseen.loss for s in standings),
+        deviation=_mean(s.foreseen.deviation for s in standings),
+        absolute=_mean(s.foreseen.absolute for s in standings),
+        answers=sum(s.foreseen.answers for s in standings),
+        immature=sum(s.foreseen.immature for s in standings),
+        coverage=_mean(s.labels.coverage for s in standings),
+        oldest=max(waits, default=None),
+        intervals={s.partition: i for s in standings if (i := s.foreseen.interval) is not None},
+        blind=BLIND,
+    )
+
+
 def _happening(number: int, at: int, partition: int, transition: Transition) -> Happening:
     evidence = transition.evidence
     is_signal = transition.kind is Kind.SIGNAL
@@ -299,16 +345,23 @@ def _happening(number: int, at: int, partition: int, transition: Transition) -> 
         command=transition.command,
         signal=str(evidence.get("signal", "concept")) if is_signal else None,
         feature=str(evidence["feature"]) if evidence.get("feature") else None,
+        detail=None,
         partitions=[partition],
     )
+
+
+def _detail(transition: Transition) -> str | None:
+    """Return what a transition says of features' values; kept from its sentence."""
+    found = transition.evidence.get("where") or transition.evidence.get("error")
+    return None if found is None else str(found)
 
 
 def _same(known: Happening, transition: Transition) -> bool:
     """Whether this is what another partition went through a moment ago, whatever its own numbers were."""
     if transition.command is not None or known.command is not None:
         return known.command == transition.command and known.kind == str(transition.kind)
-    versions = _short(transition.from_version), _short(transition.to_version)
-    return (known.kind, known.slot, _short(known.before), _short(known.after)) == (
+    versions = short(transition.from_version), short(transition.to_version)
+    return (known.kind, known.slot, short(known.before), short(known.after)) == (
         str(transition.kind),
         transition.slot,
         *versions,
@@ -382,66 +435,6 @@ def _mean_point(points: Sequence[Point], at: int) -> Point:
     )
 
 
-def _sentence(rows: Sequence[PartitionRow], deployment: str) -> tuple[str, str, str]:
-    """Say who serves: one word, one sentence, and what is out of the ordinary."""
-    by: dict[str, list[int]] = {}
-    for row in rows:
-        by.setdefault(row.serving, []).append(row.number)
-    champions, count = by.get("champion", []), len(rows)
-    names = sorted({_short(row.champion) for row in rows if row.serving == "champion"})
-    whom = f"Champion {names[0]}" if len(names) == 1 else "The champion"
-    if len(by.get("nobody", [])) == count:
-        return "nobody", f"No worker serves {deployment}", "Events wait in Kafka until one is started."
-    if len(champions) == count:
-        where = "" if count == 1 else f" all {count} partitions"
-        return "champion", f"{whom} serves{where}", _frozen(rows)
-    parts = []
-    if by.get("fallback"):
-        held = [row.number for row in rows if row.serving == "fallback" and row.held]
-        if len(by["fallback"]) < count:
-            parts.append(f"Rules serve {_where(by['fallback'])}.")
-        if held:
-            parts.append("Held by an operator." if len(held) == count else f"Held in {_where(held)}.")
-    if by.get("warm_up"):
-        parts.append(f"{_where(by['warm_up']).capitalize()} still warming up: rules answer.")
-    if by.get("nobody"):
-        parts.append(f"Nobody serves {_where(by['nobody'])}.")
-    why = " ".join([*parts, _frozen(rows)]).strip()
-    if champions:
-        return "mixed", f"{whom} serves {len(champions)} of {count} partitions", why
-    head = "Rules serve, while models warm up" if not by.get("fallback") else "Rules serve"
-    return "rules", head if count == 1 else f"{head}: {count} partitions", why
-
-
-def _frozen(rows: Sequence[PartitionRow]) -> str:
-    frozen = [row.number for row in rows if row.frozen]
-    if not frozen:
-        return ""
-    return "Learning is frozen." if len(frozen) == len(rows) else f"Learning is frozen in {_where(frozen)}."
-
-
-def _where(numbers: Sequence[int]) -> str:
-    """Name partitions.
-
-    >>> _where([3]), _where([1, 2]), _where([1, 2, 3, 4, 5])
-    ('partition 3', 'partitions 1 and 2', '5 partitions')
-    """
-    if len(numbers) == 1:
-        return f"partition {numbers[0]}"
-    if len(numbers) > 4:
-        return f"{len(numbers)} partitions"
-    return "partitions " + ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
-
-
-def _short(version: str | None) -> str:
-    """Return a version as people say it.
-
-    >>> _short("fraud/p3/v7@1234")
-    'v7'
-    """
-    return (version or "").rpartition("/")[2].partition("@")[0]
-
-
 def _question(shown: Sequence[Status]) -> Question | None:
     """Choose what is most worth asking: why rules still answer, or why the best challenger does not."""
     for status in shown:
@@ -465,8 +458,8 @@ def _question(shown: Sequence[Status]) -> Question | None:
     missing = [c.name.lower() for c in member.conditions if not c.met]
     about = f"Waiting for: {', '.join(missing)}." if missing else "Everything holds: the next label decides."
     return Question(
-        title=f"Why {member.slot} ({_short(member.version)}) is not promoted yet",
-        about=f"{about} Compared with champion {_short(status.standing.champion)} on the same events.",
+        title=f"Why {member.slot} ({short(member.version)}) is not promoted yet",
+        about=f"{about} Compared with champion {short(status.standing.champion)} on the same events.",
         slot=member.slot,
         partition=status.standing.partition,
         conditions=member.conditions,
@@ -483,7 +476,7 @@ def _members(shown: Sequence[Status]) -> list[MemberRow]:
             groups.setdefault((member.role, member.slot), []).append(member)
     rows = []
     for (role, slot), members in groups.items():
-        versions = {_short(m.version) for m in members if m.version}
+        versions = {short(m.version) for m in members if m.version}
         sizes = [m.size for m in members if m.size is not None]
         wealth = [m.wealth for m in members if m.wealth is not None]
         rows.append(

@@ -40,7 +40,7 @@ def guard_of(settings: Settings) -> Guard:
 def add_console(application: web.Application, settings: Settings, guard: Guard) -> None:
     """Add the API and the page to a web server."""
     definition = settings.definition
-    board = Board(definition.name, definition.task, settings.partitions)
+    board = Board(definition.name, definition.task, settings.partitions, settings.web.show_values)
     Api(board, Feed(settings), Desk(board, LazySender(settings)), guard).add_to(application)
 
 

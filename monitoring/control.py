@@ -11,6 +11,7 @@ from learners.lineage import Kind
 from monitoring.board import Board
 from producers.control import EXPIRY, SHORTEST_REASON
 from stream.messages import Action, Command, Name, Sentence
+from stream.processing.archive import AT
 
 NEED_TARGET = {
     "promote": "member",
@@ -33,7 +34,8 @@ class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ----------
     action, target
         What to do, and to which slot or version (``promote`` and ``drop`` need one), advice (``approve``),
-        policy (``apply``) or state (``install``: its digest).
+        policy (``apply``) or state (``install``: its digest). ``rollback``: to a version whose state is kept;
+        left out: to the previous one.
     partition
         Where; left out: everywhere.
     reason
@@ -235,6 +237,8 @@ class Desk:
             self._check_target(request, partitions)
         elif request.action in ("approve", "apply"):
             self._check_name(request, partitions)
+        elif request.action == "rollback" and request.target and not request.target.startswith(AT):
+            self._check_kept(request.target, partitions)
 
     def _check_target(self, request: ActionRequest, partitions: list[int]) -> None:
         """Refuse a target that no partition has, and a promotion that the policy would not make."""
@@ -260,6 +264,15 @@ class Desk:
                     unmet=unmet,
                 )
             )
+
+    def _check_kept(self, target: str, partitions: list[int]) -> None:
+        """Refuse a version whose state no partition keeps."""
+        standings = [self._board.statuses[n].standing for n in partitions if n in self._board.statuses]
+        kept = sorted({k.name for s in standings for k in s.kept})
+        name = target.rpartition("/")[2]
+        if standings and not any(name in (known, known.partition("@")[0]) for known in kept):
+            sentence = f"No state of {target} is kept. There are: {', '.join(kept) or 'none'}."
+            raise _refused(422, "unknown_target", sentence, "target")
 
     def _check_name(self, request: ActionRequest, partitions: list[int]) -> None:
         """Refuse advice that nobody gave, and a policy that is not for people."""

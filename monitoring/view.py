@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from stream.processing.standing import Condition
+from stream.processing.standing import Condition, IntervalStanding
 
 
 class Figures(Struct, kw_only=True):
@@ -12,9 +12,6 @@ class Figures(Struct, kw_only=True):
     ----------
     error_served, error_rules
         Loss of late, in [0, 1]: of what was answered, and of the best rule.
-    error_expected, error_deviation
-        What the last answers are expected to lose, labels or not (blind to concept drift); and what was
-        expected less what became true.
     events_per_second, labels_per_second
         Over the last seconds.
     latency_median, latency_99
@@ -33,8 +30,6 @@ class Figures(Struct, kw_only=True):
 
     error_served: float | None
     error_rules: float | None
-    error_expected: float | None
-    error_deviation: float | None
     events_per_second: float
     labels_per_second: float
     latency_median: float | None
@@ -49,6 +44,84 @@ class Figures(Struct, kw_only=True):
     dead_letters: int
     dead_letters_per_minute: float
     unaccounted: int
+
+
+class Estimate(Struct, kw_only=True):
+    """How good answers are taken to be before their labels are there; None where nothing is known yet.
+
+    Attributes
+    ----------
+    error
+        What the last answers are expected to lose, in [0, 1].
+    deviation
+        Its own error: what was expected less what became true, over some 500 labels.
+    absolute
+        Regression: the same as absolute error, in the label's unit.
+    answers
+        Over how many of the last answers.
+    immature
+        Events whose label has not come.
+    coverage
+        Share that was labelled of the events that no longer wait.
+    oldest
+        Seconds of event time that the oldest prediction has waited.
+    intervals
+        Regression: by partition, how wide the champion's intervals are, and how often they hold.
+    blind
+        What it cannot know.
+    """
+
+    error: float | None
+    deviation: float | None
+    absolute: float | None
+    answers: int
+    immature: int
+    coverage: float | None
+    oldest: float | None
+    intervals: dict[int, IntervalStanding]
+    blind: str
+
+
+class SignalRow(Struct, kw_only=True):
+    """What was signalled of late of one kind, about one feature.
+
+    Attributes
+    ----------
+    kind, feature
+        Which; the feature is None where it is about answers or labels.
+    count, partitions
+        How often, counted over partitions, and where.
+    at
+        Milliseconds since 1970: when it was recorded last.
+    over
+        Whether its end has been told since.
+    about
+        The last one's sentence.
+    """
+
+    kind: str
+    feature: str | None
+    count: int
+    partitions: list[int]
+    at: int
+    over: bool
+    about: str
+
+
+class KeptRow(Struct, kw_only=True):
+    """A champion's state that ``rollback`` can bring back.
+
+    Attributes
+    ----------
+    partition, name
+        Where, and what it is called: ``v7@1200``.
+    since
+        Event time in milliseconds at which it was kept last.
+    """
+
+    partition: int
+    name: str
+    since: int
 
 
 class PartitionRow(Struct, kw_only=True):
@@ -163,6 +236,8 @@ class Happening(Struct, kw_only=True):
         See `learners.lineage.Transition`.
     signal, feature
         Of a signal: what kind, about which feature.
+    detail
+        Values of features, or the words of an error, where ``[web] show_values`` allows it.
     partitions
         Where.
     """
@@ -178,6 +253,7 @@ class Happening(Struct, kw_only=True):
     command: str | None
     signal: str | None
     feature: str | None
+    detail: str | None
     partitions: list[int]
 
 
@@ -226,12 +302,14 @@ class View(Struct, kw_only=True):
         Of the rosters shown, summed: what ``if_revision`` compares with.
     frozen, fallback
         In how many partitions.
-    figures, question, happenings, dead_letters, partitions, members, point
-        The parts of the page. Dead letters are by reason, happenings newest first.
+    figures, estimate, question, signals, happenings, dead_letters, partitions, members, point
+        The parts of the page. Dead letters are by reason; signals and happenings newest first.
     advice
         What waits for a person, where ``mode`` is ``advise``.
     policies
         Names of those that people apply.
+    kept
+        What a rollback can bring back beside the previous champion, oldest first.
     """
 
     deployment: str
@@ -246,13 +324,16 @@ class View(Struct, kw_only=True):
     frozen: int
     fallback: int
     figures: Figures
+    estimate: Estimate
     question: Question | None
+    signals: list[SignalRow]
     happenings: list[Happening]
     dead_letters: dict[str, int]
     partitions: list[PartitionRow]
     members: list[MemberRow]
     advice: list[AdviceRow]
     policies: list[str]
+    kept: list[KeptRow]
     point: Point
 
 

@@ -126,7 +126,7 @@ MESSAGES = (
                 slot="lr",
                 from_version="fraud/v1@4100",
                 to_version="fraud/v2@640",
-                reason="lr has proved better than lr: evidence 43, needs 40.",
+                reason="lr has proved better than lr: evidence 43.1, needs 40.",
                 evidence={"wealth": 43.1, "need": 40.0, "labels": 640},
             ),
         ),

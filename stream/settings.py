@@ -114,6 +114,8 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         File of ``name = sha256`` lines, one for each operator: the digest of a token. Relative to the
         definition file; ``MEANDER_WEB_OPERATORS`` overrides it. Without it anybody on this machine may act,
         and beyond this machine nothing is served.
+    show_values
+        Whether page and API show values of features: the ones that a signal is about, the words of an error.
     ask_rate
         Events a second that are answered over HTTP at the most, by each worker.
     """
@@ -122,6 +124,7 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: int = 6066
     hosts: tuple[str, ...] = ()
     operators: str | None = None
+    show_values: bool = False
     ask_rate: float = 2000.0
 
 

@@ -10,7 +10,7 @@ FEW = 6  # values at the least to tell anything from
 TIMES = 2.5  # a unit differs by this factor at the least
 
 
-def fault(alarm: Alarm, kind: str) -> str | None:
+def fault(alarm: Alarm, kind: str) -> tuple[str, str] | None:
     """Say what is wrong with a feature, if it is something a sender does rather than the world.
 
     Parameters
@@ -22,22 +22,22 @@ def fault(alarm: Alarm, kind: str) -> str | None:
 
     Returns
     -------
-    str | None
-        ``is missing``, ``breaks the contract``, ``is constant``, ``is rescaled``, with numbers; or None.
+    tuple of (str, str) | None
+        ``is missing``, ``breaks the contract``, ``is constant``, ``is rescaled``, with numbers, but no value
+        of the feature; and that value, where there is one. Or None.
     """
     if alarm.cell == MISSING:
-        return f"is missing in {alarm.after:.0%} of the events (before: {alarm.before:.1%})"
+        return f"is missing in {alarm.after:.0%} of the events (before: {alarm.before:.1%})", ""
     if alarm.cell == REFUSED:
-        return f"breaks the contract in {alarm.after:.0%} of the events (before: {alarm.before:.1%})"
+        return f"breaks the contract in {alarm.after:.0%} of the events (before: {alarm.before:.1%})", ""
     if len(alarm.values) < FEW or kind == "presence":
         return None
     values, counts = np.unique(alarm.values, return_counts=True)
     if counts.max() >= SAME * len(alarm.values) and alarm.profile.top < OFTEN:
         value = float(values[counts.argmax()])
-        return f"is constant: {value:g}" if kind == "number" else f"is constant: {alarm.words}"
-    if kind == "number":
-        return rescaled(alarm.values[np.isfinite(alarm.values)], alarm.profile)
-    return None
+        return "is constant", f"{value:g}" if kind == "number" else alarm.words
+    words = rescaled(alarm.values[np.isfinite(alarm.values)], alarm.profile) if kind == "number" else None
+    return None if words is None else (words, "")
 
 
 def rescaled(values: Floats, profile: Profile) -> str | None:

@@ -178,18 +178,20 @@ class Watcher:
 
     def _signal(self, alarm: Alarm, producer: str | None) -> Signal | None:
         column = self._columns[alarm.column]
-        sender = f" ({producer})" if producer else ""
-        share = f"{alarm.after:.0%} of the last {BLOCK} events, before {alarm.before:.0%}"
+        sender, where = f" ({producer})" if producer else "", ""
+        share = f"{alarm.after:.0%} of the last {BLOCK} events"
         if column.name == ANSWER:
-            kind, about = SignalKind.PREDICTION, f"Served answers moved: {alarm.words} in {share}{sender}."
+            about = f"Served answers moved: {alarm.words} in {share}, before {alarm.before:.0%}{sender}."
+            kind = SignalKind.PREDICTION
             wanted = self.settings.prediction
         else:
             trouble = fault(alarm, column.kind)
             if trouble is not None:
-                kind, about = SignalKind.PRODUCER, f"{column.name}{sender} {trouble}."
+                kind, about, where = SignalKind.PRODUCER, f"{column.name}{sender} {trouble[0]}.", trouble[1]
                 wanted = self.settings.producers
             else:
-                kind, about = SignalKind.DATA, f"{column.name}{sender} moved: {alarm.words} in {share}."
+                about = f"{column.name}{sender} moved: {share} lie where {alarm.before:.0%} did before."
+                kind, where = SignalKind.DATA, alarm.words
                 wanted = self.settings.data
         if not wanted:
             return None
@@ -203,6 +205,7 @@ class Watcher:
             feature=feature,
             producer=producer,
             about=about,
+            where=where,
         )
 
     def forget(self) -> None:

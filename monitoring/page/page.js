@@ -16,7 +16,7 @@ const TASKS = { binary: "Binary classification", multiclass: "Multiclass classif
 const ACTIONS = {
   promote: { title: "Promote a challenger", about: "It becomes champion and serves from the next event. The present champion is kept as the previous one.", verb: "Promote", target: true },
   drop: { title: "Drop a challenger", about: "It leaves the roster. It cannot be brought back; a fresh one can be started.", verb: "Drop", target: true },
-  rollback: { title: "Roll back to the previous champion", about: "The previous champion serves again from the next event.", verb: "Roll back" },
+  rollback: { title: "Roll back", about: "An earlier champion serves again from the next event: the previous one as it is now, or a state that was kept.", verb: "Roll back", kept: true },
   resume: { title: "Resume the champion", about: "The champion answers again from the next event.", verb: "Resume the champion" },
   fallback: { title: "Fall back to rules", about: "From the next event only rules answer, until somebody resumes the champion.", verb: "Fall back" },
   freeze: { title: "Freeze learning", about: "Nothing learns and no decision is made. Answers and scores go on.", verb: "Freeze" },
@@ -34,6 +34,7 @@ const chart = new Chart($("chart"));
 const percent = (v) => v === null || v === undefined ? "–" : `${(100 * v).toFixed(1)}%`;
 const count = (v) => v === null || v === undefined ? "–" : Math.round(v).toLocaleString("en");
 const rate = (v) => v < 10 ? v.toFixed(1) : count(v);
+const stamp = (ms) => new Date(ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 const short = (version) => version ? version.split("/").pop().split("@")[0] : "";
 function span(seconds) {
@@ -105,6 +106,8 @@ function show(view) {
   showFigures(view.figures);
   showQuestion(view);
   showAdvice(view.advice);
+  showSignals(view);
+  showEstimate(view);
   showHappenings(view.happenings);
   showDead(view);
   showPartitions(view.partitions);
@@ -132,7 +135,7 @@ function showActions(view) {
   const roles = new Set(view.members.map((m) => m.role));
   const all = view.partitions.length;
   const possible = {
-    promote: roles.has("challenger") || roles.has("previous"), rollback: roles.has("previous"), resume: view.fallback > 0,
+    promote: roles.has("challenger") || roles.has("previous"), rollback: roles.has("previous") || view.kept.length > 0, resume: view.fallback > 0,
     fallback: view.partitions.some((p) => !(p.serving === "fallback" && p.held)), freeze: view.frozen < all, unfreeze: view.frozen > 0, retrain: roles.has("champion"), apply: view.policies.length > 0,
   };
   document.querySelector("[data-action=apply]").hidden = !view.policies.length;
@@ -210,6 +213,40 @@ function showAdvice(rows) {
   });
 }
 
+function where(partitions) {
+  if (state.scope === "all" && partitions.length === state.partitions.length) return "all";
+  return partitions.length > 3 ? `${partitions.length} partitions` : partitions.join(", ");
+}
+
+function showSignals(view) {
+  text($("signals-count"), view.signals.length ? "as far back as the transitions shown" : "");
+  $("signals-box").hidden = !view.signals.length;
+  $("signals-none").hidden = view.signals.length > 0;
+  keyed($("signals").tBodies[0], view.signals, (s) => `${s.kind} ${s.feature}`, () => row(["", "", "number", "", "", ""]), (tr, s) =>
+    cells(tr, [SIGNALS[s.kind] || s.kind, s.feature || "–", count(s.count), clock(s.at) + (s.over ? ", over" : ""), s.about, where(s.partitions)]));
+}
+
+function showEstimate(view) {
+  const e = view.estimate, facts = [];
+  facts.push(["error", `Error expected of the last ${count(e.answers)} answers`, percent(e.error)]);
+  if (e.absolute !== null) facts.push(["absolute", "The same as absolute error", number(e.absolute)]);
+  facts.push(["served", "Error of those whose label came", percent(view.figures.error_served)]);
+  facts.push(["deviation", "It was off by, over some 500 labels", e.deviation === null ? "–" : `${e.deviation < 0 ? "−" : "+"}${Math.abs(100 * e.deviation).toFixed(1)} pts`]);
+  facts.push(["immature", "Answers without a label yet", count(e.immature) + (e.oldest ? `, up to ${span(e.oldest)}` : "")]);
+  facts.push(["coverage", "Got a label, of those that wait no longer", percent(e.coverage)]);
+  for (const [partition, i] of Object.entries(e.intervals)) {
+    const place = view.partitions.length > 1 ? `, partition ${partition}` : "";
+    facts.push([`interval${partition}`, `Intervals for ${percent(i.coverage)}${place}`, `± ${number(i.half)}, held ${percent(i.held)}`]);
+  }
+  keyed($("estimate"), facts, (f) => f[0], (f) => {
+    const box = make("div");
+    box.id = `estimate-${f[0]}`;
+    box.append(make("dt"), make("dd"));
+    return box;
+  }, (box, [, name, value]) => { text(box.children[0], name); text(box.children[1], value); });
+  text($("estimate-blind"), e.blind);
+}
+
 function showHappenings(happenings) {
   keyed($("happenings").tBodies[0], happenings, (h) => h.number, () => {
     const tr = row(["", "", "", "", ""]);
@@ -223,10 +260,9 @@ function showHappenings(happenings) {
     text(tr.cells[1], clock(h.at));
     const title = h.signal ? SIGNALS[h.signal] || h.signal : KINDS[h.kind] || h.kind;
     text(tr.cells[2].children[0], title + (h.feature ? ` · ${h.feature}` : h.slot ? ` · ${h.slot}` : ""));
-    text(tr.cells[2].children[1], h.reason + (h.operator ? ` (${h.operator})` : ""));
+    text(tr.cells[2].children[1], h.reason + (h.detail ? ` ${h.detail}` : "") + (h.operator ? ` (${h.operator})` : ""));
     text(tr.cells[3], [short(h.before), short(h.after)].filter(Boolean).filter((v, i, a) => a.indexOf(v) === i).join(" to "));
-    const all = state.scope === "all" && h.partitions.length === state.partitions.length;
-    text(tr.cells[4], all ? "all" : h.partitions.length > 3 ? `${h.partitions.length} partitions` : h.partitions.join(", "));
+    text(tr.cells[4], where(h.partitions));
   });
   const last = happenings[0];
   if (last && newest !== null && last.at > newest) text($("news"), `${KINDS[last.kind] || last.kind}. ${last.reason}`);
@@ -367,132 +403,9 @@ $("theme").addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.plot && chart.rebuild());
 
-/* -- actions ------------------------------------------------------------------------------------- */
-
-function permitted() {
-  if (!who.needs_token || who.operator) return true;
-  signIn();
-  return false;
-}
-function ask(name, target, partition) {
-  action = name;
-  const words = ACTIONS[name];
-  const scope = $("scope").value;
-  text($("dialog-title"), words.title);
-  text($("dialog-about"), words.about);
-  const members = state.members.filter((m) => words.slot ? ["champion", "challenger"].includes(m.role) : m.role === "challenger" || (name === "promote" && m.role === "previous"));
-  $("target-row").hidden = !(words.target || words.slot) || name === "approve";
-  const choices = name === "approve" ? [new Option(target)] : name === "apply" ? state.policies.map((p) => new Option(p))
-    : members.map((m) => new Option(`${m.slot}${m.version ? ` ${m.version}` : ""} · error ${percent(m.error)}`, m.slot));
-  $("target").replaceChildren(...choices);
-  text($("target-label"), name === "apply" ? "Policy" : "Member");
-  if (target) $("target").value = target;
-  $("where").value = partition === undefined ? scope : partition;
-  $("where").disabled = partition !== undefined;
-  $("operator-row").hidden = who.needs_token;
-  $("override").checked = false;
-  text($("refusal"), "");
-  words_();
-  $("dialog").showModal();
-  ($("target-row").hidden ? $("where") : $("target")).focus();
-}
-function words_() {
-  const words = ACTIONS[action], where = $("where").value;
-  const whom = words.target || words.slot ? ` ${$("target").value}` : "";
-  const place = where === "all" ? (state.expected > 1 ? " everywhere" : "") : ` in partition ${where}`;
-  text($("confirm"), `${words.verb}${whom}${place}`);
-  const question = state.question;
-  const unmet = action === "promote" && question && question.slot === $("target").value ? question.conditions.filter((c) => !c.met) : [];
-  $("override-row").hidden = !unmet.length;
-  text($("override-text"), `The policy would not promote it yet: ${unmet.map((c) => `${c.name.toLowerCase()} ${number(c.value)}, needs ${number(c.need)}`).join("; ")}. Promote against the policy.`);
-}
-$("target").addEventListener("change", words_);
-$("where").addEventListener("change", words_);
-for (const button of document.querySelectorAll("[data-action]")) {
-  button.addEventListener("click", () => permitted() && ask(button.dataset.action));
-}
-$("cancel").addEventListener("click", () => $("dialog").close());
-$("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const words = ACTIONS[action], where = $("where").value;
-  const body = { action, reason: $("reason").value.trim() };
-  if (where === $("scope").value) body.if_revision = state.revision;
-  if (words.target || words.slot) body.target = $("target").value;
-  if (where !== "all") body.partition = Number(where);
-  if (!who.needs_token && $("operator").value.trim()) body.operator = $("operator").value.trim();
-  if ($("override").checked) body.override = true;
-  $("confirm").disabled = true;
-  try {
-    const answer = await fetch(`${API}/actions`, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) }, body: JSON.stringify(body) });
-    const said = await answer.json();
-    if (!answer.ok) { refuse(said); return; }
-    localStorage.setItem("operator", $("operator").value.trim());
-    $("reason").value = "";
-    $("dialog").close();
-    follow(said, $("confirm").textContent);
-  } catch {
-    text($("refusal"), "The server cannot be reached. Nothing was done.");
-  } finally {
-    $("confirm").disabled = false;
-  }
+document.addEventListener("DOMContentLoaded", () => {
+  setTheme(localStorage.getItem("theme") || "auto");
+  $("operator").value = localStorage.getItem("operator") || "";
+  whoAmI();
+  connect();
 });
-function refuse(problem) {
-  text($("refusal"), problem.title + (problem.unmet ? ` Not met: ${problem.unmet.join(", ").toLowerCase()}.` : ""));
-  if (problem.type === "policy_not_met") {
-    $("override-row").hidden = false;
-    if (!$("override-text").textContent) text($("override-text"), "Promote against the policy.");
-  }
-  ({ reason: $("reason"), target: $("target"), partition: $("where") })[problem.field]?.focus();
-  if (problem.status === 401) { $("dialog").close(); signIn(); }
-}
-async function follow(said, what) {
-  const mine = ++following, until = Date.now() + 60000;
-  const tell = (kind, words) => { $("progress").dataset.kind = kind; text($("progress"), words); };
-  while (mine === following && Date.now() < until) {
-    if (said.status === "applied") return tell("good", `${what}: done in ${said.total === 1 ? "the only partition" : `all ${said.total} partitions`}.`);
-    if (said.status !== "accepted") return tell("bad", `${what}: ${said.applied} of ${said.total} partitions. ${[...new Set(Object.values(said.rejected))].join(" ")}`);
-    tell("", `${what}: ${said.applied} of ${said.total} partitions so far…`);
-    await new Promise((done) => setTimeout(done, 400));
-    try {
-      const answer = await fetch(`${API}/actions/${said.id}`);
-      if (answer.ok) said = await answer.json();
-    } catch { /* the server restarts: the transitions will tell */ }
-  }
-  if (mine === following) tell("bad", `${what}: ${said.applied} of ${said.total} partitions within a minute. Is a worker missing? It expires after five minutes.`);
-}
-
-/* -- signing in ---------------------------------------------------------------------------------- */
-
-function signIn() {
-  text($("sign-refusal"), "");
-  $("token").value = "";
-  $("sign-dialog").showModal();
-}
-function showWho() {
-  $("sign").hidden = !who.needs_token;
-  text($("sign"), who.operator ? `${who.operator}: sign out` : "Sign in");
-}
-$("sign").addEventListener("click", async () => {
-  if (!who.operator) { signIn(); return; }
-  await fetch(`${API}/session`, { method: "DELETE" });
-  await whoAmI();
-});
-$("sign-cancel").addEventListener("click", () => $("sign-dialog").close());
-$("sign-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const answer = await fetch(`${API}/session`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: $("token").value }) });
-  const said = await answer.json();
-  if (!answer.ok) { text($("sign-refusal"), said.title); return; }
-  $("sign-dialog").close();
-  who = said;
-  showWho();
-});
-async function whoAmI() {
-  try { who = await (await fetch(`${API}/whoami`)).json(); } catch { /* asked again on the next load */ }
-  showWho();
-}
-
-setTheme(localStorage.getItem("theme") || "auto");
-$("operator").value = localStorage.getItem("operator") || "";
-whoAmI();
-connect();

@@ -113,8 +113,9 @@ def _table(view: Any) -> Any:
         f" {f.pending} without a label; {f.dead_letters} dead letters; {f.unaccounted} unaccounted"
     )
     late = (
-        f"error expected of the last answers {_percent(f.error_expected)}"
-        f" (it was off by {_percent(f.error_deviation)}; concept drift is invisible to it before labels come)"
+        f"error expected of the last answers {_percent(view.estimate.error)}"
+        f" (it was off by {_percent(view.estimate.deviation)};"
+        " concept drift is invisible to it before labels come)"
         + (f"; the waiting room is {_percent(f.pending_share)} full" if f.pending_share > NEARLY_FULL else "")
     )
     return Group(

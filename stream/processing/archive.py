@@ -53,6 +53,11 @@ class Archive:
         """What is kept, in order of the last time that it was."""
         return list(dict.fromkeys(name for _, name in reversed(self._marks)))[::-1]
 
+    def kept(self) -> list[tuple[str, int]]:
+        """Return what is kept and the event time of the last time that it was, in that order."""
+        last = {name: time for time, name in self._marks}
+        return [(name, last[name]) for name in self.names]
+
     def keep(self, member: Member, timestamp: int) -> None:
         """Keep a champion as it is now. What is too old or one too many goes."""
         roster, name = self._roster, self._roster.name(member)

@@ -191,7 +191,7 @@ class Conduct:
         keep, numbers = trial.verdict()
         undo = None if keep else self._undo(trial)
         kind = Kind.KEPT if undo is None else Kind.UNDONE
-        compared = f"loss {numbers['loss']:.3f} with it, {numbers['without']:.3f} without"
+        compared = f"loss {numbers['loss']:.4g} with it, {numbers['without']:.4g} without"
         reason = f"Policy {trial.policy}: {trial.kind} is {kind}: {compared}."
         told = [
             Transition(kind=kind, timestamp=timestamp, position=position, reason=reason, evidence=numbers)

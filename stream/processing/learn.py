@@ -226,13 +226,15 @@ class Learn:
             return []
         member.strikes = member.strikes + 1 if labels - member.struck < CALM else 1
         member.struck = labels
+        what = error.partition(":")[0]  # the rest may name values
         before = None if member.is_rule else roster.name(member)
         if member.strikes == 1:
             since = self.good.restore(member, self.task)
             if since is not None:
                 roster.rearrange()
-                reason = f"{member.slot} failed ({error}): put back, and taught the {since} examples since."
-                told = self._told(Kind.FAILED, member, reason, {"relearned": since}, timestamp, position)
+                reason = f"{member.slot} failed ({what}): put back, and taught the {since} examples since."
+                numbers = {"error": error, "relearned": since}
+                told = self._told(Kind.FAILED, member, reason, numbers, timestamp, position)
                 told.from_version = before
                 return [told]
         was_champion = member is roster.champion
@@ -240,8 +242,8 @@ class Learn:
         member.rests = labels + benched if benched else 0
         fresh = roster.renew(member)
         self.evidence.forget(member.number)
-        reason = f"{member.slot} failed ({error}); a fresh version takes its place."
-        transitions = [self._told(Kind.FAILED, fresh, reason, {}, timestamp, position)]
+        reason = f"{member.slot} failed ({what}); a fresh version takes its place."
+        transitions = [self._told(Kind.FAILED, fresh, reason, {"error": error}, timestamp, position)]
         transitions[0].from_version = before
         if benched:
             reason = f"{member.slot} failed {member.strikes} times: benched for {benched} labels."

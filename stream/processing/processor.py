@@ -48,6 +48,7 @@ from stream.processing.standing import (
     Standing,
     advice_of,
     foreseen,
+    kept_of,
     members_of,
     resume_conditions,
 )
@@ -712,7 +713,7 @@ class Processor:
             served_recent=served.recent if served.scored else None,
             served_total=served.total,
             served_scored=served.scored,
-            foreseen=foreseen(learn.foresight, learn.residuals is not None, len(serve.pending)),
+            foreseen=foreseen(learn, len(serve.pending)),
             labels=self._labels(),
             members=members_of(learn, self._sizes),
             resume=resume_conditions(roster, learn.evidence),
@@ -726,6 +727,7 @@ class Processor:
             next=dict(self.next),
             advice=advice_of(learn),
             policies=tuple(p.name for p in self.definition.policy if p.on == "command"),
+            kept=kept_of(learn),
         )
 
 

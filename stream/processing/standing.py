@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from learners.bets import Proof
 from learners.definition import Definition
-from learners.foresight import Foresight, Share
-from learners.lineage import Kind, Transition
+from learners.foresight import Share
+from learners.lineage import Kind, Transition, short
 from learners.policy import GIVE_BACK, MODELS_LEAD, RULES_LEAD, Evidence
 from learners.roster import Cause, Member, Mode, Roster
 from stream.processing.books import Books
@@ -118,6 +118,39 @@ class MemberStanding(Struct, kw_only=True):
     conditions: tuple[Condition, ...] = ()
 
 
+class IntervalStanding(Struct, frozen=True):
+    """Intervals around the answers of a regression.
+
+    Attributes
+    ----------
+    half
+        From the answer to either end, in the label's unit.
+    coverage
+        Share of truths that they are to hold.
+    held
+        Share of truths that they held of late.
+    """
+
+    half: float
+    coverage: float
+    held: float
+
+
+class KeptStanding(Struct, frozen=True):
+    """A champion's state that can be gone back to.
+
+    Attributes
+    ----------
+    name
+        What ``rollback`` may name: ``v7@1200``.
+    since
+        Event time in milliseconds at which it was kept last.
+    """
+
+    name: str
+    since: int
+
+
 class Foreseen(Struct, kw_only=True):
     """How good answers are expected to be, before their labels are there.
 
@@ -133,6 +166,9 @@ class Foreseen(Struct, kw_only=True):
         Events whose label has not come: what loss says of them is expected, not known.
     deviation
         What was expected, less what became true, over some 500 labels; None while nothing could be judged.
+    interval
+        Regression: how wide the champion's intervals are, and how often they hold; None while too few labels
+        tell.
     blind
         What it cannot know.
     """
@@ -142,6 +178,7 @@ class Foreseen(Struct, kw_only=True):
     answers: int
     immature: int
     deviation: float | None
+    interval: IntervalStanding | None = None
     blind: str = BLIND
 
 
@@ -207,6 +244,8 @@ class Standing(Struct, kw_only=True):
         What waits for a person, oldest first.
     policies
         Names of those that people apply.
+    kept
+        What ``rollback`` may name beside the previous champion, oldest first.
     """
 
     deployment: str
@@ -235,6 +274,7 @@ class Standing(Struct, kw_only=True):
     next: dict[str, int]
     advice: tuple[Advice, ...] = ()
     policies: tuple[str, ...] = ()
+    kept: tuple[KeptStanding, ...] = ()
 
 
 class Status(Struct, kw_only=True):
@@ -270,23 +310,32 @@ class Status(Struct, kw_only=True):
     schema: int = 1
 
 
-def foreseen(foresight: Foresight, numbers: bool, immature: int) -> Foreseen:
+def foreseen(learn: Learn, immature: int) -> Foreseen:
     """Say what the last answers are expected to lose.
 
     Parameters
     ----------
-    numbers
-        Whether answers are numbers.
     immature
         Events that wait for their label.
     """
+    foresight, residuals, interval = learn.foresight, learn.residuals, None
+    if residuals is not None:
+        found = residuals.held(learn.roster.champion.number)
+        if found is not None:
+            interval = IntervalStanding(found[0], residuals.coverage, found[1])
     return Foreseen(
         loss=foresight.expected(),
-        absolute=foresight.expected(sizes=True) if numbers else None,
+        absolute=None if residuals is None else foresight.expected(sizes=True),
         answers=foresight.answers,
         immature=immature,
         deviation=foresight.deviation,
+        interval=interval,
     )
+
+
+def kept_of(learn: Learn) -> tuple[KeptStanding, ...]:
+    """Return the states that can be gone back to."""
+    return tuple(KeptStanding(short(name), since) for name, since in learn.archive.kept())
 
 
 def members_of(learn: Learn, sizes: dict[int, int]) -> list[MemberStanding]:

@@ -137,6 +137,14 @@ def test_it_shows_what_the_api_says(page: Page, deployed: Deployed) -> None:
     expect(page.locator("#question-title")).to_have_text(state["question"]["title"])
     conditions = [c["name"] for c in state["question"]["conditions"]]
     expect(page.locator("#conditions .what")).to_have_text(conditions)
+    signals = [[s["kind"].split("_")[0], str(s["count"])] for s in state["signals"]]
+    rows = page.locator("#signals tbody tr")
+    expect(rows).to_have_count(len(signals))
+    for at, (kind, count) in enumerate(signals):
+        expect(rows.nth(at)).to_contain_text(kind, ignore_case=True)
+        expect(rows.nth(at).locator("td").nth(2)).to_have_text(count)
+    expect(page.locator("#estimate-blind")).to_have_text(state["estimate"]["blind"])
+    expect(page.locator("#estimate-error")).to_contain_text("%")
     page.locator("#curves summary").click()
     expect(page.locator("#curves-table tbody tr").first).to_contain_text("%")
 
@@ -165,6 +173,7 @@ def test_an_action_by_keyboard_alone_takes_effect(page: Page, deployed: Deployed
     page.locator("#reason").fill("labels are right again")
     page.locator("#confirm").click()
     expect(page.locator("#progress")).to_have_text(re.compile("Unfreeze everywhere: done"), timeout=15_000)
+    expect(page.locator("#why")).not_to_contain_text("Learning is frozen")  # as told once a second
     assert deployed.state()["frozen"] == 0
 
 
@@ -281,6 +290,30 @@ def test_the_page_alone_shows_the_same_from_the_topics(browser: Browser, deploye
         page.goto(f"{alone.url}/")
         expect(page.locator("#sentence")).to_have_text(here["sentence"])
         page.close()
+
+
+def test_it_is_rolled_back_to_what_is_kept(page: Page, deployed: Deployed) -> None:
+    """The dialog offers what the API lists for the partition; chosen there, it serves again."""
+    status, said = shell(
+        deployed, "promote", "nb", "--override", "--partition", "0", "--reason", "to have two"
+    )
+    assert status == 0, said
+    deadline = time.monotonic() + 10
+    while not (state := deployed.state())["kept"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    kept = [k["name"] for k in state["kept"] if k["partition"] == 0]
+    page.locator("[data-action=rollback]").click()
+    page.locator("#where").select_option("0")
+    offered = page.locator("#target option").evaluate_all("options => options.map((o) => o.value)")
+    assert set(kept) <= set(offered)
+    page.locator("#target").select_option(kept[-1])
+    page.locator("#reason").fill("as it was this morning")
+    page.locator("#confirm").click()
+    expect(page.locator("#progress")).to_have_text(
+        f"Roll back to {kept[-1]} in partition 0: done in the only partition.", timeout=30_000
+    )
+    assert deployed.state()["happenings"][0]["kind"] == "rolled_back"
 
 
 def test_it_recovers_by_itself_when_the_worker_restarts(page: Page, deployed: Deployed) -> None:

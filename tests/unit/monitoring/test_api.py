@@ -399,7 +399,16 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     """No inline script or style, no address of another host; every file is served."""
 
     async def check(session: ClientSession, _: Deployment) -> None:
-        for name in ("", "page.js", "chart.js", "page.css", "uPlot.js", "uPlot.css", "icon.svg"):
+        for name in (
+            "",
+            "page.js",
+            "actions.js",
+            "chart.js",
+            "page.css",
+            "uPlot.js",
+            "uPlot.css",
+            "icon.svg",
+        ):
             async with session.get(f"/ops/{name}") as answer:
                 text = await answer.text()
                 assert answer.status == 200, name
@@ -458,3 +467,88 @@ def test_what_happened_is_told_alike_in_whatever_order_partitions_are_read() -> 
         (2, "challenged", [0, 1, 2]),
         (1, "signal", [0, 1, 2]),
     ]
+
+
+def signal(at: int, kind: Kind = Kind.SIGNAL, **evidence: str) -> Transition:
+    feature = evidence.get("feature", "")
+    about = f"{feature} moved." if feature else "Something moved."
+    return Transition(kind=kind, timestamp=at, position="events:0:0", reason=about, evidence=dict(evidence))
+
+
+def test_signals_are_told_by_kind_and_feature() -> None:
+    """The newest first, counted over partitions, and whether they are over; of values only where allowed."""
+    told = (
+        (0, 1, signal(1, signal="data", feature="x", where="below 3.5")),
+        (1, 2, signal(2, signal="data", feature="x", where="below 3.5")),
+        (0, 3, signal(3, signal="label_silence")),
+        (0, 4, signal(4, signal="data", feature="y", where="'secret'")),
+        (0, 5, signal(5, Kind.SIGNAL_ENDED, signal="label_silence")),
+        (
+            0,
+            6,
+            Transition(
+                kind=Kind.FAILED, timestamp=6, position="events:0:1", evidence={"error": "E: 'secret'"}
+            ),
+        ),
+    )
+    for allowed in (False, True):
+        board = Board("tiny", "binary", 2, show_values=allowed)
+        for partition, at, transition in told:
+            board.take_transition(partition, at, transition)
+        view = board.view(None, NOW)
+        found = [(s.kind, s.feature, s.count, s.partitions, s.over) for s in view.signals]
+        assert found == [
+            ("label_silence", None, 1, [0], True),
+            ("data", "y", 1, [0], False),
+            ("data", "x", 2, [0, 1], False),
+        ]
+        assert (b"secret" in msgspec.json.encode(view)) is allowed
+        assert (b"below 3.5" in msgspec.json.encode(view)) is allowed
+        assert [s.kind for s in board.view(1, NOW).signals] == ["data"]
+
+
+def test_what_can_be_rolled_back_to_is_listed_and_nothing_else_is_taken() -> None:
+    """Kept states by partition; a version that nobody keeps is refused with the list."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        status, _ = await post(
+            session, {**FREEZE, "action": "promote", "target": "nb", "override": True, "partition": 0}
+        )
+        assert status == 202
+        async with session.get("/api/v1/state") as answer:
+            kept = [k["name"] for k in (await answer.json())["kept"] if k["partition"] == 0]
+        assert kept[0].startswith("v1@")
+        back = {**FREEZE, "action": "rollback", "partition": 0}
+        _, problem = await post(session, {**back, "target": "v99"})
+        assert (problem["type"], problem["field"]) == ("unknown_target", "target")
+        assert kept[0] in problem["title"]
+        status, said = await post(session, {**back, "target": kept[0]})
+        async with session.get(f"/api/v1/actions/{said['id']}") as answer:
+            assert (status, (await answer.json())["status"]) == (202, "applied")
+        assert deployment.processors[0].learn.roster.champion.slot == "lr"
+
+    serve(check)
+
+
+def test_quality_is_estimated_before_labels_come() -> None:
+    """What is expected, how far that was off, intervals as declared and as held; and what is not seen."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        for i in range(700):
+            event = {"id": f"n{i}", "features": {"x": i % 4, "y": 1.0}, "label": float(i % 4 + i % 3)}
+            deployment.feed("events", event)
+        deployment.feed("events", {"id": "late", "features": {"x": 1, "y": 1.0}})
+        deployment.tell()
+        async with session.get("/api/v1/state") as answer:
+            found = (await answer.json())["estimate"]
+        assert found["immature"] == 2 * (30 + 1)  # the first thirty had labels that are no numbers
+        assert 0 <= found["error"] <= 1
+        assert found["absolute"] > 0
+        assert "Concept drift" in found["blind"]
+        assert set(found["intervals"]) == {"0", "1"}
+        for interval in found["intervals"].values():
+            assert interval["half"] > 0
+            assert abs(interval["held"] - interval["coverage"]) < 0.1
+
+    models = {"lr": {"recipe": "linear_regression"}, "nb": {"recipe": "linear_regression"}}
+    serve(check, task="regression", label={}, models=models, rules={}, drift={})

@@ -161,7 +161,8 @@ def test_a_senders_fault_may_freeze() -> None:
     happened = told(fed(p, *rows(0, 416), *capped(416, 600, 3.0, 3.0)), "fell_back", "resumed")
     at = [t["kind"] for t in happened].index("frozen")
     assert happened[at]["reason"] == f"Policy policy-1: freeze on producer: {happened[at - 1]['reason']}"
-    assert "x is constant: 3" in happened[at]["reason"]
+    assert "x is constant." in happened[at]["reason"]
+    assert happened[at]["evidence"]["where"] == "3"
     assert p.learn.roster.frozen
 
 
