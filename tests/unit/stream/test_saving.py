@@ -67,7 +67,7 @@ def story(processor: Processor, store: Watched, tell: Callable[[Saver, asyncio.L
 def restored(processor: Processor, store: FileStore) -> Processor:
     other = Processor(processor.definition)
     (newest, *_) = store.load(0)
-    other.restore(newest.data, newest.generation, lambda segment, length: store.read(0, segment, length))
+    other.restore(newest.read(), newest.generation, lambda segment, length: store.read(0, segment, length))
     return other
 
 
