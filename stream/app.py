@@ -16,8 +16,9 @@ from stream.adapters.faust_app import MeanderApp, create_app
 from stream.adapters.faust_worker import Lane
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.keys import load_keys
+from stream.adapters.retention import check_retention
 from stream.adapters.stores import open_store
-from stream.adapters.topics import check_topics
+from stream.adapters.topics import PARTITIONED, check_topics
 from stream.logs import set_up
 from stream.processing.states import StoredStates
 from stream.settings import Settings
@@ -64,6 +65,8 @@ def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
     set_up(loglevel)
     check_topics(settings)
+    for sentence in check_retention(settings, PARTITIONED):
+        log.warning("topics.advice %s", sentence)
     settings.folder.mkdir(parents=True, exist_ok=True)
     app = build_app(settings)
     app.finalize()

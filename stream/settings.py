@@ -14,6 +14,7 @@ from learners.definition import Definition, convert, parse_definition, parse_dur
 from learners.errors import DefinitionError
 
 MASK = "********"
+FOR_EVER = "forever"
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
 
@@ -28,6 +29,11 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Replication factor of topics that ``meander topics create`` makes.
     partitions
         Partitions of the topics it makes. Default: 1, with ``scope = "partition"`` 4.
+    retention
+        How long inputs and outputs must be kept, so that ``meander rebuild`` can learn them again:
+        ``"90d"``, or ``"forever"``. ``meander topics create`` makes topics that keep so long, and a worker
+        does not start where one keeps less. Default: as the broker has it (seven days, where nobody has
+        changed that); a worker then says at its start how far back that is.
     security
         ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
     ca_file, certificate_file, key_file
@@ -54,6 +60,7 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     brokers: str = "localhost:9092"
     replication: int = 1
     partitions: int | None = None
+    retention: str | None = None
     security: Security = "PLAINTEXT"
     ca_file: str | None = None
     certificate_file: str | None = None
@@ -218,6 +225,8 @@ def parse_settings(
             parts[name] = convert(raw.pop(name, {}), struct, name)
         parse_duration(parts["snapshots"].every, "snapshots.every")
         parse_duration(parts["kafka"].session_timeout, "kafka.session_timeout")
+        if parts["kafka"].retention not in (None, FOR_EVER):
+            parse_duration(parts["kafka"].retention, "kafka.retention")
     except DefinitionError as error:
         raise (error.in_file(file) if file else error) from None
     overrides = {

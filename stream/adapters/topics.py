@@ -7,15 +7,15 @@ import kafka.errors
 from kafka import KafkaAdminClient
 
 from producers.connection import PATIENCE_MS, TopicError, administer, explained, partition_counts
+from stream.adapters.retention import FOR_EVER_MS, wanted_retention
 from stream.settings import Settings
 
 PARTITIONED = ("events", "labels", "control", "predictions", "transitions", "dead-letters")
 STATUS, LATEST = "status", "latest"
 SUFFIXES = (*PARTITIONED, STATUS)
 
-_FOR_EVER = {"retention.ms": "-1"}
 CONFIGS: dict[str, dict[str, str]] = {
-    "transitions": _FOR_EVER,  # few, and the history of every version
+    "transitions": {"retention.ms": str(FOR_EVER_MS)},  # few, and the history of every version
     "dead-letters": {"max.message.bytes": str(2 << 20)},  # the largest record, and why it was refused
     STATUS: {"cleanup.policy": "compact"},
     LATEST: {
@@ -145,6 +145,9 @@ def _check(topics: list[Topic], settings: Settings, *, complete: bool) -> None:
 
 def _plan(topic: Topic, settings: Settings) -> dict[str, object]:
     configs = dict(CONFIGS.get(topic.name.rpartition(".")[2], {}))
+    kept = wanted_retention(settings)
+    if kept is not None and topic.name.rpartition(".")[2] in PARTITIONED:
+        configs.setdefault("retention.ms", str(kept))
     replication = settings.kafka.replication
     if replication > 2:  # two copies must be safe before a record counts as written
         configs["min.insync.replicas"] = "2"

@@ -73,7 +73,8 @@ def command(
     repeated), or as it was up to that version. What the result would have answered is scored beside what was
     served, over the same labels, before anything of them is learned. It is kept in the store under its
     digest; `meander install` lets it take the place of what is there. Spans hold their first end, not their
-    last.
+    last. Where the log does not reach back to its first record any more this refuses; with --accept-loss
+    --without learns from what is left, and the table tells how good that is.
 
     Without these: for state that cannot be loaded (other libraries, other features, damage). All workers
     must be stopped. Inputs run again in the order that the outputs record, nothing is sent, and the next
@@ -94,8 +95,8 @@ def command(
         raise click.UsageError("Give --to, or what to leave out.")
     if install and not (beside and reason):
         raise click.UsageError("--install goes with --without or --to, and needs a --reason.")
-    if beside and accept_loss:
-        raise click.UsageError("--accept-loss goes with a rebuild of the whole log.")
+    if version is not None and accept_loss:
+        raise click.UsageError("--to needs the whole log up to that version: --accept-loss cannot help.")
     settings = load_settings(definition)
     numbers = range(settings.partitions) if partition is None else [partition]
     if not beside:
@@ -104,7 +105,7 @@ def command(
     os.nice(NICE)
     status = 0
     for number in numbers:
-        candidate, digest = _again(settings, number, version, left_out)
+        candidate, digest = _again(settings, number, version, left_out, accept_loss)
         _show(candidate, digest, definition)
         if not install:
             continue
@@ -119,13 +120,14 @@ def command(
 
 
 def _again(
-    settings: Settings, number: int, version: str | None, left_out: Sequence[str]
+    settings: Settings, number: int, version: str | None, left_out: Sequence[str], accept_loss: bool
 ) -> tuple[Candidate, str]:
     """Learn a partition again; returns what came of it, and its digest in the store."""
     from stream.adapters.keys import load_keys
     from stream.adapters.stores import open_store
     from stream.app import open_log, open_states
     from stream.commands.replay import shown_progress
+    from stream.processing.rebuild import GoneError
     from stream.processing.relearn import learn_to, learn_without
     from stream.processing.spans import parse_span
 
@@ -135,7 +137,12 @@ def _again(
         with shown_progress(total, f"partition {number}") as progress:
             steady = _told(progress, total, number)
             if version is None:
-                candidate = learn_without(settings.definition, number, log, spans, steady)
+                try:
+                    candidate = learn_without(
+                        settings.definition, number, log, spans, steady, accept_loss=accept_loss
+                    )
+                except GoneError as error:
+                    raise GoneError(f"{error}. To learn from what is left: --accept-loss") from None
             else:
                 named = _version(log, number, version)
                 states = open_states(settings, number)

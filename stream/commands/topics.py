@@ -37,16 +37,22 @@ def create(definition: str) -> None:
 @command.command("list")
 @_definition
 def list_(definition: str) -> None:
-    """List the topics and their partitions.
+    """List the topics, their partitions, and how long they keep records.
 
     \b
     Example:
       meander topics list deployment.toml
     """
-    from stream.adapters.topics import list_topics
+    from stream.adapters.retention import days, retention_of
+    from stream.adapters.topics import SUFFIXES, list_topics
 
-    for topic in list_topics(load_settings(definition)):
+    settings = load_settings(definition)
+    kept = {r.topic: r for r in retention_of(settings, SUFFIXES)}
+    for topic in list_topics(settings):
         state = _partitions(topic.found) if topic.found else "missing"
+        if topic.name in kept:
+            how = kept[topic.name]
+            state += ", the newest of each key" if how.compacted else f", kept for {days(how.milliseconds)}"
         wrong = topic.found not in (0, topic.wanted)
         click.echo(f"{topic.name}  {state}" + (f", the definition asks for {topic.wanted}" if wrong else ""))
 

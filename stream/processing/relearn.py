@@ -146,22 +146,34 @@ class _Answer(msgspec.Struct):
 
 
 def learn_without(
-    definition: Definition, partition: int, log: Log, spans: Sequence[Span], progress: Progress | None = None
+    definition: Definition,
+    partition: int,
+    log: Log,
+    spans: Sequence[Span],
+    progress: Progress | None = None,
+    *,
+    accept_loss: bool = False,
 ) -> Candidate:
     """Learn the log again without spans of it, under the definition of now.
 
     What installed states had left out before is left out as well. While a worker goes on, so does this, until
-    it is near the end of the log.
+    near the end of the log.
+
+    Parameters
+    ----------
+    accept_loss
+        Learn from what is left of the log.
 
     Raises
     ------
     GoneError
-        When records are gone that had been learned from.
+        When records are gone that had been learned from, and that was not accepted.
     MeanderError
         When nothing lies in the spans.
     """
     tail = Tail(log, partition, {})
-    check_whole(partition, log, tail, {})
+    if not accept_loss:
+        check_whole(partition, log, tail, {})
     told = dict.fromkeys(span.told for span in spans)
     told |= dict.fromkeys(span for t in tail.installed.values() for span in t.evidence.get("left_out", ()))
     without = Without(map(parse_span, told))

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import threading
 import warnings
 from collections import Counter
@@ -11,13 +12,22 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 import producers.publisher
 from producers.client import MeanderClient
 from producers.connection import BrokerUnreachableError, TopicError, administer, partition_counts
 from producers.publisher import DeliveryError, Publisher, partition_of
 from stream.adapters.brokers import BrokerMissingError, embedded, free_ports, java_kafka
-from stream.adapters.topics import SUFFIXES, check_topics, create_topics, delete_topics, list_topics
+from stream.adapters.retention import check_retention
+from stream.adapters.topics import (
+    PARTITIONED,
+    SUFFIXES,
+    check_topics,
+    create_topics,
+    delete_topics,
+    list_topics,
+)
 from stream.cli import main
 from stream.settings import parse_settings
 from tests.conftest import missing
@@ -126,6 +136,26 @@ def test_topics_of_another_shape_are_reported_and_left_alone(settings):
         check_topics(settings)
 
 
+def test_how_long_the_log_is_kept(kafka, deployment_name):
+    """As declared where it is made so; refused where a topic keeps less; a sentence where nobody says."""
+    declared = settings_of(deployment_name, kafka, retention="90d")
+    create_topics(declared)
+    assert check_retention(declared, PARTITIONED) == []
+    labels = ConfigResource(ConfigResourceType.TOPIC, declared.topic("labels"), {"retention.ms": "3600000"})
+    with administer(declared.kafka) as client:
+        client.alter_configs([labels])
+    with pytest.raises(TopicError, match=r'retention is "90d", but .*labels is kept for 1 hours only.*-1'):
+        check_retention(declared, PARTITIONED)
+    for topic in delete_topics(declared):
+        assert topic.found
+    open_ended = settings_of(f"{deployment_name}-2", kafka)
+    create_topics(open_ended)
+    (told,) = check_retention(open_ended, PARTITIONED)
+    assert re.search(r"events, .*predictions, .*dead-letters are kept for 7 days only", told)
+    assert "transitions" not in told
+    delete_topics(open_ended)
+
+
 def test_more_copies_than_brokers_are_refused_in_words(kafka, deployment_name):
     """What the broker says about replication reaches the operator."""
     with pytest.raises(TopicError, match=r"does not make the topics: .*[Rr]eplication"):
@@ -135,7 +165,7 @@ def test_more_copies_than_brokers_are_refused_in_words(kafka, deployment_name):
 def test_the_commands_make_list_and_delete(definition):
     """``meander topics`` tells what it did."""
     assert "All topics are there" in invoke("topics", "create", definition).output
-    assert ".status  1 partition\n" in invoke("topics", "list", definition).output
+    assert ".status  1 partition, the newest of each key\n" in invoke("topics", "list", definition).output
     assert "7 topics deleted" in invoke("topics", "delete", "--yes", definition).output
     assert ".events  missing\n" in invoke("topics", "list", definition).output
     assert "7 topics made" in invoke("topics", "create", definition).output

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import sys
 import threading
@@ -25,6 +26,7 @@ from stream.replay import FILES, Outcomes, differences, replay_rows
 from stream.settings import Settings, load_settings
 
 pytestmark = pytest.mark.timeout(280)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -221,41 +223,45 @@ def test_time_passes_when_everything_is_silent(deploy):
         assert differences(settings.definition, 0, log) == []
 
 
-def test_detectors_trigger_what_the_definition_says(deploy):
-    """ADWIN, DDM and HDDMA, one line each: the signal, the action's transition, and another answerer."""
-    cases = list(itertools.product(("ADWIN", "DDM", "HDDMA"), ("challenge", "fallback")))
+HALF = 1200
+FOLLOWS = {"challenge": ["challenged"], "retrain": ["retrained"], "fallback": ["fell_back"], "tell": []}
+
+
+@pytest.mark.timeout(600)  # sixteen workers
+def test_detectors_trigger_what_the_definition_says(deploy, tmp_path):
+    """Each detector with each action, one line each: signal, action at the same input, who answers then."""
+    cases = list(itertools.product(("ADWIN", "DDM", "HDDMA", "bet"), FOLLOWS))
     deployments = {
-        case: deploy(f"-{i}", drift={"detector": case[0], "on_drift": case[1]})
+        case: deploy(f"-{i}", drift={"detector": case[0], "on_drift": case[1]}, snapshots={"every": "10m"})
         for i, case in enumerate(cases)
     }
-    events = alternating(1500, 1500)
+    events = alternating(HALF, HALF)
     rows = list(dated(events))
-    running = {case: worker(settings) for case, settings in deployments.items()}
-    try:
-        for case, settings in deployments.items():
-            send(settings, iter(rows))
-            running[case].start()
-        for case, settings in deployments.items():
-            wait_for_predictions(settings, events.length, running[case])
-            running[case].stop()
-    finally:
-        for child in running.values():
-            child.kill()
+    for settings in deployments.values():
+        send(settings, iter(rows))
+    files = [Path(str(settings.file)).name for settings in deployments.values()]
+    command = [sys.executable, "-m", "tests.integration.several", *files]
+    with Child(command, tmp_path, tmp_path / "several.log", {**os.environ, "PYTHONPATH": str(ROOT)}) as child:
+        for settings in deployments.values():
+            wait_for_predictions(settings, events.length, child, 400)
 
     for (detector, action), settings in deployments.items():
-        story = transitions(settings)
-        kinds = [t["kind"] for t in story]
-        signals = [t for t in story if t["kind"] == "signal"]
-        assert any(t["evidence"]["detector"] == detector for t in signals), (detector, action)
-        answers = predictions(settings)
-        if action == "challenge":
-            assert {"challenged", "promoted"} <= set(kinds), (detector, kinds)
-            assert kinds.index("signal") < kinds.index("challenged") < kinds.index("promoted")
-            born = {a["model_version"].split("@")[0] for a in answers if "model_version" in a}
-            assert len(born) > 1, (detector, born)
+        case, story, answers = f"{detector} {action}", transitions(settings), predictions(settings)
+        signal = next(t for t in story if t["kind"] == "signal")
+        place = int(signal["position"].split(":")[2])
+        assert signal["evidence"]["detector"] == detector, case
+        assert HALF < place < HALF + 100, case
+        assert signal["evidence"]["after"] > signal["evidence"]["before"], case
+        after = [t for t in story if t["position"] == signal["position"] and t is not signal]
+        assert [t["kind"] for t in after] == FOLLOWS[action], case
+        by_rule = answers[place + 1]["served_by"].startswith("rule:")
+        assert by_rule == (action == "fallback"), case
+        assert answers[place]["served_by"] == answers[-1]["served_by"] == "champion:lr", case
+        promoted = [t for t in story if t["kind"] == "promoted"]
+        if action in ("challenge", "retrain"):
+            assert promoted[0]["evidence"]["wealth"] >= promoted[0]["evidence"]["need"], case
+            assert answers[-1]["model_version"].partition("@")[0].endswith("/v2"), case
         else:
-            assert {"fell_back", "resumed"} <= set(kinds), (detector, kinds)
-            fell = next(t for t in story if t["kind"] == "fell_back")
-            after = int(fell["position"].split(":")[2]) + 1
-            assert answers[after]["served_by"].startswith("rule:"), (detector, answers[after])
-            assert answers[-1]["served_by"] == "champion:lr", (detector, answers[-1])
+            assert not promoted, case
+            assert answers[-1]["model_version"].endswith(f"/v1@{2 * HALF - 1}"), case
+            assert [t["kind"] for t in story].count("resumed") == 1, case

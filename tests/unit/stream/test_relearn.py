@@ -10,7 +10,7 @@ from learners.errors import IncompatibleSnapshotError, LostStateError, MeanderEr
 from learners.lineage import Transition, lineage_of
 from learners.snapshot import Keys
 from stream.processing.processor import THIS_PROCESS, Processor
-from stream.processing.rebuild import learn_anew
+from stream.processing.rebuild import GoneError, learn_anew
 from stream.processing.recovery import Tail, catch_up
 from stream.processing.relearn import learn_to, learn_without
 from stream.processing.spans import Without, parse_span
@@ -401,6 +401,19 @@ def test_only_what_was_signed_is_opened() -> None:
         states.find(other, digest, "control:0:0")
     with pytest.raises(IncompatibleSnapshotError, match="no model lr"):
         states.find(definition(RAW, models={"nb": BLEND["nb"]}), digest, "control:0:0")
+
+
+def test_a_log_that_begins_later() -> None:
+    """Refused; accepted, what is left is learned from, and compared."""
+    world = World()
+    world.rows(0, 300)
+    log = world.log()
+    log.first = {"events": 100, "predictions": 100}
+    with pytest.raises(GoneError, match=r"events\[0\] begins at 100"):
+        learn_without(world.of, 0, log, [parse_span("200..210")])
+    candidate = learn_without(world.of, 0, log, [parse_span("200..210")], accept_loss=True)
+    assert candidate.models[0].learned == 190
+    assert candidate.origin.since.position == "events:0:100"
 
 
 def test_nothing_to_leave_out_is_told() -> None:
