@@ -106,6 +106,9 @@ class Codec:
         self._conforming = msgspec.json.Decoder(conforming)
         self._event = msgspec.json.Decoder(Event)
         self._label = msgspec.json.Decoder(LabelRecord)
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [("id", _Id), ("schema", Literal[1], 1)]
+        whole = msgspec.defstruct("ConformingLabel", fields, bases=(LabelRecord,), kw_only=True, gc=False)
+        self._conforming_label: msgspec.json.Decoder[LabelRecord] = msgspec.json.Decoder(whole)
         self._control = msgspec.json.Decoder(Command | Tick | Forget)
         self._encoder = msgspec.json.Encoder()
 
@@ -136,8 +139,12 @@ class Codec:
 
     def label(self, record: Record) -> LabelRecord:
         """Decode a label; raises `RefusalError`."""
-        label: LabelRecord = self._slowly(self._label, _check_shape(record))
-        _check_id(label.id)
+        value = _check_shape(record)
+        try:
+            label = self._conforming_label.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            label = self._slowly(self._label, value)
+            _check_id(label.id)
         self._check_time(label.timestamp, record.timestamp)
         if label.label is UNSET and not label.unavailable:
             raise RefusalError(Reason.ENVELOPE, 'a label needs "label": ..., or "unavailable": true')

@@ -547,17 +547,22 @@ class Processor:
         """
         inputs = self._inputs.get(source)
         if inputs is None:
-            steps = {other: n for other, n in self.next.items() if other != source}
-            turns = list(self._quiet)
-            while turns and turns[-1][0] == source:
-                turns.pop()
-            names = [name for name, _ in turns]
-            if names == [other for other in steps if other in names]:  # the order that is taken for granted
-                turns = list(steps.items())
-            else:
-                turns = [(other, n) for other, n in steps.items() if other not in names] + turns
-            inputs = self._inputs[source] = ",".join(f"{name}={n}" for name, n in turns)
+            if len(self._quiet) > 1:
+                turns = self._turns(source)
+            else:  # the order that is taken for granted
+                turns = [(other, n) for other, n in self.next.items() if other != source]
+            inputs = self._inputs[source] = ",".join([f"{name}={n}" for name, n in turns])
         return inputs
+
+    def _turns(self, source: str) -> list[tuple[str, int]]:
+        steps = [(other, n) for other, n in self.next.items() if other != source]
+        turns = list(self._quiet)
+        while turns and turns[-1][0] == source:
+            turns.pop()
+        names = [name for name, _ in turns]
+        if names == [other for other, _ in steps if other in names]:  # taken for granted
+            return steps
+        return [(other, n) for other, n in steps if other not in names] + turns
 
     # -- state -------------------------------------------------------------------------------------
 

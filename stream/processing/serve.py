@@ -109,6 +109,7 @@ class Serve:
         self._contract, self._task, self.books = contract, task, books
         self._residuals = residuals
         label = self._label = definition.label
+        self._most_pending = label.pending_limit
         self._ttl = parse_duration(label.ttl, "label.ttl")
         self._idle = parse_duration(label.idle, "label.idle")
         self._early_ttl = parse_duration(label.early_ttl or label.ttl, "label.early_ttl")
@@ -132,7 +133,7 @@ class Serve:
 
     def knows(self, identifier: str) -> bool:
         """Whether an event of this id was answered, as far as is remembered."""
-        return identifier in self.settled or identifier in self.pending or identifier in self.broken
+        return identifier in self.settled.known or identifier in self.pending or identifier in self.broken
 
     @property
     def time(self) -> int:
@@ -215,8 +216,8 @@ class Serve:
         if example.broken:
             self.broken.keep(example)
             return
-        self.pending.put(example.id, example.ordinal, example.timestamp, example)
-        if len(self.pending) > self._label.pending_limit:
+        count = self.pending.put(example.id, example.ordinal, example.timestamp, example)
+        if count > self._most_pending:
             identifier, oldest = self.pending.pop_oldest()
             self.books.expired += 1
             self.books.given_up += 1
@@ -398,7 +399,7 @@ class Serve:
 
     def take_early(self, identifier: str) -> LabelRecord | None:
         """Return the label that came before its event, if one did."""
-        label = self.early.take(identifier) if self.early else None
+        label = self.early.take(identifier) if self.books.early else None
         if label is not None:
             self.books.early -= 1
         return label

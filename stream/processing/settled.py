@@ -59,6 +59,8 @@ class Settled:
 
     Attributes
     ----------
+    known
+        What is known of each id.
     segments
         The append-only journal of what was settled.
     """
@@ -73,7 +75,7 @@ class Settled:
     ) -> None:
         self._ids, self._whole = ids, min(whole, ids)
         self._pack, self._unpack = pack, unpack
-        self._known: dict[str, Fate | Kept] = {}
+        self.known: dict[str, Fate | Kept] = {}
         self._order: deque[str] = deque()
         self._kept: deque[str] = deque()
         self.count = 0
@@ -86,20 +88,24 @@ class Settled:
         return len(self._order)
 
     def __contains__(self, identifier: object) -> bool:
-        return identifier in self._known
+        return identifier in self.known
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
 
     def add(self, identifier: str, fate: Fate, example: Example | None, mark: int = 0) -> None:
         """Settle an event whose id is not known yet. Without an example only the id is kept."""
-        known = self._known
+        known = self.known
         if example is not None and self._whole:
             known[identifier] = Kept(self.count, fate, mark, example)
             kept = self._kept
             kept.append(identifier)
             if len(kept) > self._whole:
-                self._reduce(kept.popleft())
+                reduced = kept.popleft()
+                if type(entry := known.get(reduced)) is Kept:
+                    known[reduced] = entry.fate
+                    if self._changed:
+                        self._changed.pop(reduced, None)
         else:
             known[identifier] = fate
         self.count += 1
@@ -113,14 +119,14 @@ class Settled:
 
     def _reduce(self, identifier: str) -> None:
         """Keep of an event only its id."""
-        entry = self._known.get(identifier)
+        entry = self.known.get(identifier)
         if type(entry) is Kept:
-            self._known[identifier] = entry.fate
+            self.known[identifier] = entry.fate
             self._changed.pop(identifier, None)
 
     def forget(self, key: bytes) -> int:
         """Keep of all events of an entity only their ids; returns how many were kept whole."""
-        found = [i for i in self._kept if type(e := self._known.get(i)) is Kept and e.example.key == key]
+        found = [i for i in self._kept if type(e := self.known.get(i)) is Kept and e.example.key == key]
         for identifier in found:
             self._reduce(identifier)
         gone = set(found)
@@ -129,11 +135,11 @@ class Settled:
 
     def get(self, identifier: str) -> Fate | Kept | None:
         """Return what is known of an id."""
-        return self._known.get(identifier)
+        return self.known.get(identifier)
 
     def change(self, identifier: str, fate: Fate, label: Any, mark: int) -> None:
         """Give an event that is kept whole another fate and label."""
-        entry = self._known[identifier]
+        entry = self.known[identifier]
         assert type(entry) is Kept  # noqa: S101  the caller has just found it
         entry.fate, entry.example.label, entry.mark = fate, label, mark
         if entry.number < self._saved:
@@ -142,7 +148,7 @@ class Settled:
     # -- state -------------------------------------------------------------------------------------
 
     def _row(self, identifier: str, number: int) -> tuple[Any, ...]:
-        entry = self._known[identifier]
+        entry = self.known[identifier]
         if type(entry) is not Kept:
             return identifier, number, int(entry)  # type: ignore[arg-type]
         label = () if entry.example.label is UNSET else (entry.example.label,)
@@ -172,7 +178,7 @@ class Settled:
                 mark, packed, label = more
                 example = self._unpack(identifier, packed)
                 example.label = label[0] if label else UNSET
-            there = self._known.get(identifier)
+            there = self.known.get(identifier)
             if number < self.count:  # it was changed after it was written
                 if type(there) is Kept and there.number == number and example is not None:
                     there.fate, there.mark, there.example = Fate(fate), mark, example
@@ -194,7 +200,7 @@ class Settled:
             Only so many of those that are not written yet. None: all.
         """
         changed = [
-            self._row(i, entry.number) for i in self._changed if type(entry := self._known.get(i)) is Kept
+            self._row(i, entry.number) for i in self._changed if type(entry := self.known.get(i)) is Kept
         ]
         self._changed.clear()
         first = self.count - len(self._order)

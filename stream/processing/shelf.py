@@ -76,15 +76,17 @@ class Shelf(Generic[T]):
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._fresh or identifier in self._kept
 
-    def put(self, identifier: str, number: int, time: int, value: T) -> None:
-        """Keep a value under an id that is not here yet; numbers must rise."""
-        self._fresh[identifier] = (number, time, value)
+    def put(self, identifier: str, number: int, time: int, value: T) -> int:
+        """Keep a value under an id that is not here yet; numbers must rise. Returns how many are here."""
+        fresh = self._fresh
+        fresh[identifier] = (number, time, value)
         if time < self.floor:
             self.floor = time
         hot = self._hot
         hot.append((identifier, number))
         if len(hot) > self._most_hot:
             self._cool()
+        return len(fresh) + len(self._kept)
 
     def _cool(self) -> None:
         identifier, number = self._hot.popleft()
