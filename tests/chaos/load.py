@@ -39,6 +39,23 @@ def events(seed: int) -> Iterator[tuple[int, bytes, dict[str, Any], Any]]:
             yield number, key, {**event, "label": label}, None
 
 
+def labels(number: int, identifier: str, truth: str) -> list[dict[str, Any]]:
+    """Return the labels of an event as they come: one, or none, twice, unavailable, or wrong at first."""
+    label = {"id": identifier, "label": truth}
+    match number % 50:
+        case 9:
+            return []
+        case 19:
+            return [label, label]
+        case 29:
+            return [{"id": identifier, "unavailable": True}]
+        case 39:
+            return [{**label, "label": "no" if truth == "yes" else "yes"}, {**label, "corrects": True}]
+        case 49:  # the correction overtakes what it corrects
+            return [{**label, "corrects": True}, {**label, "label": "no" if truth == "yes" else "yes"}]
+    return [label]
+
+
 class Flood:
     """Sends events, labels, garbage and commands at a steady rate.
 
@@ -112,14 +129,9 @@ class Flood:
                     command = {"type": "command", "id": f"c{number}", "action": action}
                     for key_of_partition in range(16):  # so that every partition gets one or several
                         publish(2, f"k{key_of_partition}".encode(), encode(command))
-                if late is not None and number % 50 != 9:  # some never come
-                    label = {"id": event["id"], "label": late}
-                    waiting.append((key, encode(label)))
-                    if number % 30 == 11:  # some come twice
-                        waiting.append(waiting[-1])
-                    if number % 30 == 17:  # some were wrong
-                        other = "no" if late == "yes" else "yes"
-                        corrected.append((key, encode({**label, "label": other, "corrects": True})))
+                for label in labels(number, event["id"], late) if late is not None else ():
+                    queue = corrected if number % 50 == 39 and "corrects" in label else waiting
+                    queue.append((key, encode(label)))
                 if len(corrected) > LATE // 10:
                     publish(1, *corrected.pop(0))
                 if len(waiting) > LATE:

@@ -182,7 +182,7 @@ def _learned(settings: Settings, topics: dict[str, list[Record]], partition: int
     model, learned = relearn(
         ((r.offset, r.value or b"") for r in topics["events"]),
         ((r.offset, r.value or b"") for r in topics["labels"]),
-        _known(topics["predictions"]),
+        known(topics["predictions"]),
         names,
         classes,
         {"x": (-100.0, 100.0)},
@@ -199,7 +199,7 @@ def _learned(settings: Settings, topics: dict[str, list[Record]], partition: int
     _books(topics, partition, processor, verdict)
 
 
-def _known(predictions: Iterable[Record]) -> list[tuple[int, int]]:
+def known(predictions: Iterable[Record]) -> list[tuple[int, int]]:
     """Return, for each prediction, the offset of its event and the next offset of labels applied before."""
     known = []
     for record in predictions:

@@ -73,6 +73,8 @@ def relearn(
 ) -> tuple[Any, int]:
     """Learn from records what a worker should have learned from them; returns the model and how often.
 
+    Of labels for one event the first counts; one that corrects is learned again.
+
     Parameters
     ----------
     events, labels
@@ -84,8 +86,9 @@ def relearn(
     """
     model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     waiting: dict[str, dict[str, Any] | None] = {}
-    early: dict[str, Any] = {}
+    early: dict[str, dict[str, Any]] = {}
     done: set[str] = set()
+    labelled: dict[str, dict[str, Any] | None] = {}
     later, learned = deque(labels), 0
 
     def learn(x: dict[str, Any] | None, label: Any) -> int:
@@ -99,11 +102,21 @@ def relearn(
         count = 0
         while later and later[0][0] < end:
             label = json.loads(later.popleft()[1])
-            if label["id"] in waiting:
-                count += learn(waiting.pop(label["id"]), label["label"])
-            elif label["id"] not in done and (label.get("corrects") or label["id"] not in early):
-                early[label["id"]] = label["label"]
+            identifier, corrects = label["id"], label.get("corrects", False)
+            if identifier in waiting:
+                count += first(waiting.pop(identifier), label)
+            elif identifier not in done:
+                if corrects or identifier not in early:
+                    early[identifier] = label
+            elif corrects and identifier in labelled:
+                count += learn(labelled[identifier], label["label"])
         return count
+
+    def first(x: dict[str, Any] | None, label: dict[str, Any]) -> int:
+        if "unavailable" in label:
+            return 0
+        labelled[label["id"]] = x
+        return learn(x, label["label"])
 
     lines = dict(events)
     for offset, end in known:
@@ -115,7 +128,7 @@ def relearn(
         if "label" in event:
             learned += learn(x if inside else None, event["label"])
         elif event["id"] in early:
-            learned += learn(x if inside else None, early.pop(event["id"]))
+            learned += first(x if inside else None, early.pop(event["id"]))
         else:
             waiting[event["id"]] = x if inside else None
     return model, learned + labels_before(float("inf"))
