@@ -31,6 +31,7 @@ FILES = {
 T = TypeVar("T")
 log = logging.getLogger("meander.ops")
 EVERY = 1.0  # seconds between two frames
+MOST_STREAMS = 200
 
 
 class Source(Protocol):
@@ -153,6 +154,10 @@ class Api:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         scope = self._scope(request)
+        if len(self._streams) >= MOST_STREAMS:
+            raise refuse(
+                503, "too_many_streams", f"{MOST_STREAMS} are watching. Try another worker, or later."
+            )
         answer = web.StreamResponse(
             headers={**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
@@ -212,6 +217,7 @@ class Api:
         try:
             await asyncio.to_thread(self._desk.send, commands)
         except MeanderError as error:
+            self._desk.forget(identifier)  # who asks again with the same key is not told that it was sent
             raise refuse(503, "not_sent", f"Kafka does not take the command: {error}") from None
         if commands:
             log.info(
@@ -245,7 +251,7 @@ async def _read(request: web.Request, struct: type[T]) -> T:
         return msgspec.json.decode(body, type=struct)
     except msgspec.ValidationError as error:
         raise refuse(422, "invalid", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refuse(400, "not_json", f"Not JSON: {error}") from None
 
 

@@ -149,7 +149,11 @@ class Desk:
             With the problem.
         """
         if key is not None and key in self._keys:
-            return self._keys[key], {}
+            identifier = self._keys[key]
+            if self._actions.get(identifier, (request,))[0] != request:
+                sentence = "This Idempotency-Key came with another action before. Use a new one."
+                raise _refused(422, "key_reused", sentence)
+            return identifier, {}
         partitions = self._partitions(request)
         self._check(request, partitions)
         identifier = secrets.token_hex(8)
@@ -176,6 +180,11 @@ class Desk:
         if len(self._keys) > REMEMBERED:
             del self._keys[next(iter(self._keys))]
         return identifier, commands
+
+    def forget(self, identifier: str) -> None:
+        """Forget an action that was not sent, and its key."""
+        self._actions.pop(identifier, None)
+        self._keys = {key: known for key, known in self._keys.items() if known != identifier}
 
     def send(self, commands: Mapping[int, Command]) -> None:
         """Send commands; returns once they are acknowledged."""

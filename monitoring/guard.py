@@ -9,6 +9,7 @@ C. Jackson et al., *Protecting browsers from DNS rebinding attacks*, CCS 2007.
 import hashlib
 import hmac
 import ipaddress
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -22,11 +23,14 @@ from learners.errors import MeanderError
 from monitoring.control import Problem, RefusedError
 from stream.settings import Web
 
+log = logging.getLogger("meander.ops")
+
 COOKIE = "meander-session"
 HOURS = 8
 LARGEST = 16_384  # bytes of a request
 LARGEST_OF = {"/api/v1/predict": 1_000_000}
-ATTEMPTS, MINUTE = 5, 60.0  # failed logins of an address in a minute
+ATTEMPTS, MINUTE = 5, 60.0  # wrong tokens of an address in a minute
+MOST_ADDRESSES = 1000  # whose wrong tokens are counted
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -127,7 +131,7 @@ class Guard:
         header = request.headers.get("Authorization", "")
         if header.startswith("Bearer "):
             name = self._name_of(header.removeprefix("Bearer ").strip())
-            if name is None:
+            if name is None:  # not counted: else anybody behind the same proxy could lock operators out
                 raise refuse(401, "wrong_token", "This token is not known here.")
             return name
         name, until = self._sessions.get(request.cookies.get(COOKIE, ""), ("", 0.0))
@@ -146,12 +150,15 @@ class Guard:
             401: a wrong token; 429: too many of them.
         """
         address, now = request.remote or "", time.monotonic()
-        recent = [at for at in self._failures.get(address, ()) if now - at < MINUTE]
-        if len(recent) >= ATTEMPTS:
-            raise refuse(429, "too_many_attempts", "Too many wrong tokens. Wait a minute.")
-        name = self._name_of(token)
+        recent = [at for at in self._failures.pop(address, ()) if now - at < MINUTE]
+        blocked = len(recent) >= ATTEMPTS
+        name = None if blocked else self._name_of(token)
         if name is None:
-            self._failures[address] = [*recent, now]
+            self._failures[address] = recent if blocked else [*recent, now]
+            if len(self._failures) > MOST_ADDRESSES:
+                del self._failures[next(iter(self._failures))]
+            if blocked:
+                raise refuse(429, "too_many_attempts", "Too many wrong tokens. Wait a minute.")
             raise refuse(401, "wrong_token", "This token is not known here.")
         self._sessions = {k: v for k, v in self._sessions.items() if v[1] > now}
         cookie = secrets.token_urlsafe(32)
@@ -179,6 +186,8 @@ class Guard:
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in ("same-origin", "none") or (origin and origin.partition("://")[2] != request.host):
             raise refuse(403, "cross_site", "Another site may not act in your name.")
+        if request.method == "POST" and request.content_length is None:
+            raise refuse(411, "length_required", "Say how long the body is: Content-Length.")
         largest = LARGEST_OF.get(request.path, LARGEST)
         if (request.content_length or 0) > largest:
             raise refuse(413, "too_large", f"At most {largest} bytes.")
@@ -203,19 +212,29 @@ class Guard:
                 self._check(request)
                 answer = await handler(request)
             except web.HTTPException as error:
-                error.headers.update(HEADERS)
-                raise
+                if error.status < 400:
+                    error.headers.update(HEADERS)
+                    raise
+                kind = error.reason.lower().replace(" ", "_")
+                answer = _told(Problem(type=kind, title=f"{error.reason}.", status=error.status))
+                if "Allow" in error.headers:
+                    answer.headers["Allow"] = error.headers["Allow"]
             except RefusedError as refused:
-                answer = web.Response(
-                    status=refused.problem.status,
-                    body=msgspec.json.encode(refused.problem),
-                    content_type="application/problem+json",
-                )
+                answer = _told(refused.problem)
+            except Exception:
+                log.exception("request.failed method=%s path=%s", request.method, request.path)
+                title = "Something went wrong here; the log says what."
+                answer = _told(Problem(type="internal", title=title, status=500))
             if not answer.prepared:
                 answer.headers.update(HEADERS)
             return answer
 
         return guarded
+
+
+def _told(problem: Problem) -> web.Response:
+    body = msgspec.json.encode(problem)
+    return web.Response(status=problem.status, body=body, content_type="application/problem+json")
 
 
 def refuse(status: int, kind: str, title: str) -> RefusedError:

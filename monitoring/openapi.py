@@ -47,12 +47,13 @@ def _problems(*statuses: int) -> dict[str, Any]:
         403: "Asked by another site",
         404: "Not known here",
         409: "Changed meanwhile, or against the policy",
+        411: "Not said how long the body is",
         413: "Too large",
         415: "Not application/json",
         421: "Asked by a name that is not ours",
         422: "A field is wrong",
         429: "Too many attempts, or too many events",
-        503: "Kafka does not answer, or nothing is restored yet",
+        503: "Kafka does not answer, nothing is restored yet, or too many are watching",
     }
     problem = _json(Problem, "application/problem+json")
     return {str(status): {"description": words[status], **problem} for status in sorted(statuses)}
@@ -66,13 +67,13 @@ def _get(summary: str, struct: type[Any], *parameters: dict[str, Any], problems:
 def document() -> dict[str, Any]:
     """Return the document."""
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template="#/components/schemas/{name}")
-    sent = (400, 403, 413, 415, 421, 422)
+    sent = (400, 403, 411, 413, 415, 421, 422)
     stream = {
         "summary": "The state, once a second: server-sent events called `state`",
         "parameters": [PARTITION],
         "responses": {
             "200": {"description": "Events", "content": {"text/event-stream": {"schema": _ref(View)}}},
-            **_problems(421, 422),
+            **_problems(421, 422, 503),
         },
     }
     act = {

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from monitoring.api import Api
 from monitoring.board import Board
 from monitoring.control import Desk
 from monitoring.guard import Guard, InsecureError, read_operators
+from producers.connection import TopicError
 from stream.messages import Command, Kind, Transition
 from stream.processing.processor import Processor
 from stream.processing.standing import Status
@@ -65,7 +66,7 @@ class Deployment:
                 **changes,
             }
         )
-        self.hand, self.inputs = Hand(), Inputs()
+        self.hand, self.inputs, self.broken = Hand(), Inputs(), False
         self.processors = [Processor(definition, number) for number in range(2)]
         self.board = Board("tiny", "binary", 2)
         self.sent: list[Mapping[int, Command]] = []
@@ -98,7 +99,9 @@ class Deployment:
             self.hand.news.append(lambda board, status=status: board.take_status(status))
 
     def send(self, commands: Mapping[int, Command]) -> None:
-        """Apply commands at once, as the control topic would."""
+        """Apply commands at once, as the control topic would; or refuse, as a broker that is gone."""
+        if self.broken:
+            raise TopicError("no broker")
         self.sent.append(commands)
         for number, command in commands.items():
             self.feed("control", msgspec.to_builtins(command), only=number)
@@ -285,7 +288,7 @@ def test_a_promotion_against_the_policy_needs_an_override() -> None:
 
 
 def test_bodies_that_are_none_are_refused() -> None:
-    """Not JSON, not said to be JSON, too large."""
+    """Not JSON, not said to be JSON, too large, of unknown length, nested too deep, no text at all."""
 
     async def check(session: ClientSession, _: Deployment) -> None:
         json_type = {"Content-Type": "application/json"}
@@ -293,9 +296,22 @@ def test_bodies_that_are_none_are_refused() -> None:
             (b"{", json_type, 400),
             (b"{}", {"Content-Type": "text/plain"}, 415),
             (b" " * 20_000, json_type, 413),
+            (b'{"reason": ' + b"[" * 9000, json_type, 422),
+            (b'{"surprise": ' + b"[" * 8000 + b"]" * 8000 + b"}", json_type, 422),
+            (b"\xff\xfe", json_type, 400),
+            (b'{"action": "freeze", "reason": "half a pair: \\ud800"}', json_type, 400),
+            (b"null", json_type, 422),
+            (b"", json_type, 400),
         ):
             async with session.post("/api/v1/actions", data=data, headers=headers) as answer:
-                assert answer.status == status
+                assert (answer.status, answer.content_type) == (status, "application/problem+json"), data[:40]
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield b" " * 1_000_000
+
+        async with session.post("/api/v1/actions", data=pieces(), headers=json_type) as answer:
+            assert (answer.status, (await answer.json(content_type=None))["type"]) == (411, "length_required")
 
     serve(check)
 
@@ -552,3 +568,74 @@ def test_quality_is_estimated_before_labels_come() -> None:
 
     models = {"lr": {"recipe": "linear_regression"}, "nb": {"recipe": "linear_regression"}}
     serve(check, task="regression", label={}, models=models, rules={}, drift={})
+
+
+def test_every_error_is_a_problem() -> None:
+    """No such page, no such method, a mistake of ours: JSON that says what, with the usual headers."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        async def told(method: str, path: str) -> tuple[int, str, str]:
+            async with session.request(method, path) as answer:
+                assert answer.content_type == "application/problem+json"
+                assert answer.headers["X-Frame-Options"] == "DENY"
+                problem = await answer.json(content_type=None)
+                return answer.status, problem["type"], problem["title"]
+
+        assert (await told("GET", "/api/v1/nothing"))[:2] == (404, "not_found")
+        assert (await told("DELETE", "/api/v1/state"))[:2] == (405, "method_not_allowed")
+        assert (await told("GET", "/ops/../secrets"))[0] == 404
+        deployment.board.view = None  # type: ignore[assignment, method-assign]
+        status, kind, title = await told("GET", "/api/v1/state")
+        assert (status, kind) == (500, "internal")
+        assert "NoneType" not in title
+
+    serve(check)
+
+
+def test_a_key_of_another_action_is_refused_and_one_that_was_not_sent_is_free_again() -> None:
+    """The same key with another body is a mistake; after Kafka refused, trying again sends."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        deployment.broken = True
+        status, problem = await post(session, FREEZE, **{"Idempotency-Key": "k1"})
+        assert (status, problem["type"]) == (503, "not_sent")
+        deployment.broken = False
+        status, _ = await post(session, FREEZE, **{"Idempotency-Key": "k1"})
+        assert (status, len(deployment.sent)) == (202, 1)
+        status, problem = await post(session, {**FREEZE, "action": "unfreeze"}, **{"Idempotency-Key": "k1"})
+        assert (status, problem["type"], len(deployment.sent)) == (422, "key_reused", 1)
+
+    serve(check)
+
+
+def test_commands_at_the_same_time_are_each_followed() -> None:
+    """Twenty at once, of which one can be carried out: one applied, the others rejected with a sentence."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        said = await asyncio.gather(*(post(session, FREEZE) for _ in range(20)))
+        assert [status for status, _ in said] == [202] * 20
+        states = []
+        for _, accepted in said:
+            async with session.get(f"/api/v1/actions/{accepted['id']}") as answer:
+                states.append(await answer.json())
+        assert [s["status"] for s in states].count("applied") == 1
+        others = [s for s in states if s["status"] == "rejected"]
+        assert len(others) == 19
+        assert all("frozen already" in reason for s in others for reason in s["rejected"].values())
+
+    serve(check)
+
+
+def test_forged_sessions_open_nothing() -> None:
+    """A cookie of one's own, an empty one, one of another server."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        for cookie in ("", "x", "A" * 43, "../../etc/passwd", '"', TOKEN):
+            status, problem = await post(session, FREEZE, Cookie=f"meander-session={cookie}")
+            assert (status, problem["type"]) == (401, "no_token"), cookie
+        for header in ("Bearer", "Bearer ", f"bearer {TOKEN}", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+            status, _ = await post(session, FREEZE, Authorization=header)
+            assert status == 401, header
+        assert deployment.sent == []
+
+    serve(check, operators={DIGEST: "ada"})
