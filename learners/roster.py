@@ -1,6 +1,7 @@
 """Who is who: the pool's members and its blend, challengers in shadow, rules, and who of them answers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import repeat
 from typing import Any
@@ -294,6 +295,37 @@ class Roster:
                 member.monitor = None  # what is served is watched already
             elif member.monitor is None:
                 member.monitor = make_monitor(self.definition, member.slot)
+
+    @contextmanager
+    def through(self, wrap: Callable[[str, str, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+        """Ask and teach members through something else, meanwhile: for whoever measures them.
+
+        Parameters
+        ----------
+        wrap
+            Given a slot, ``predict`` or ``learn`` and the call, returns what is called in its place.
+        """
+        working = [m for m in self.members if not (m.is_blend or m.rests)]
+        own, taught = self._predictors, []
+        through = self._predictors = tuple(
+            wrap(m.slot, "predict", call) if m in working else call
+            for m, call in zip(self.members, own, strict=True)
+        )
+        for member in working:
+            for name in ("learn", "learn_weighted") if member.learns else ():
+                call = getattr(member, name)
+                if call is not None:
+                    wrapped = wrap(member.slot, "learn", call)
+                    setattr(member, name, wrapped)
+                    taught.append((member, name, call, wrapped))
+        try:
+            yield
+        finally:  # where members have changed meanwhile, they are bound anew already
+            if self._predictors is through:
+                self._predictors = own
+            for member, name, call, wrapped in taught:
+                if getattr(member, name) is wrapped:
+                    setattr(member, name, call)
 
     def _born(self, slot: str, model: Model, origin: str | None = None, parent: int | None = None) -> Member:
         self.newest += 1

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from learners.definition import BLEND
 from stream.processing.standing import Standing
 from stream.processing.tally import Histogram, PartitionFacts, WorkerFacts, WorkerTally
 
@@ -115,6 +116,14 @@ class WorkerCollector(Collector):
             "Time of the worker's loop.",
             ("stage",),
             [((s,), v) for s, v in tally.seconds.items()],
+        )
+        slots = {m.slot for p in facts.partitions for m in p.standing.members if m.slot != BLEND}
+        models = dict.fromkeys(((slot, op) for slot in sorted(slots) for op in ("predict", "learn")), 0.0)
+        yield self._counter(
+            "model_seconds",
+            "Time of a member, told from one record in some 250, over the partitions of this worker.",
+            ("model", "op"),
+            (models | tally.models).items(),
         )
         yield self._counter("batches", "Batches processed.", (), [((), tally.batches)])
         yield self._counter(

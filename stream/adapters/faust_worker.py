@@ -43,6 +43,7 @@ from stream.adapters.topics import LATEST
 from stream.adapters.watchdog import Signs
 from stream.messages import Output, Record, Source, Tick
 from stream.ports import StateStore
+from stream.processing.probe import Probe
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, REMEDY
 from stream.processing.standing import Status
@@ -107,6 +108,8 @@ class Lane:
         self.generation = -1
         self.ready = False
         self.tally, self.identity = WorkerTally(), identity(settings)
+        self._probe = Probe(time.perf_counter)
+        self.tally.models = self._probe.models
         self.restoring = False
         self.pulse = 0  # changes while the event loop runs
         self._crash: asyncio.Future[None] | None = None
@@ -143,30 +146,35 @@ class Lane:
             raise
 
     async def _take(self, batch: Batch, partition: Partition) -> None:
-        process, source = partition.processor.process, self._sources[batch.topic]
-        number = batch.partition
+        processor, source = partition.processor, self._sources[batch.topic]
+        number, run = batch.partition, self._probe.run
         skipped = await self._gaps.before(batch, partition, source)
         outputs: list[Output] = []
         rows: dict[str, list[Row]] = {}
         seconds, clock = self.tally.seconds, time.perf_counter
         records: list[Any] = [*skipped, *batch]
+        spent = 0.0
         for start in range(0, len(records), SLICE):
-            began, made = clock(), list[Output]()
-            for r in records[start : start + SLICE]:
-                made += process(Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers))
+            began = clock()
+            part = [
+                Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
+                for r in records[start : start + SLICE]
+            ]
+            made = run(processor, part)
             done = clock()
             self._encode(partition, made, rows)
             outputs += made
-            seconds["process"] += done - began
+            spent += done - began
             seconds["emit"] += clock() - done
             await asyncio.sleep(0)
         began = clock()
         self.processed += len(skipped) + len(batch)
         partition.tally.take(source, outputs)
         partition.reached[source] = batch.timestamp
-        delays = partition.processor.delays
-        self.tally.delay.add(delays)
-        delays.clear()
+        self.tally.delay.add(processor.delays)
+        processor.delays.clear()
+        for stage, share in self._probe.split(source, spent).items():
+            seconds[stage] += share
         seconds["emit"] += clock() - began
         await self._ship(partition, outputs, rows)
         if self.settings.kafka.latest and source == Source.CONTROL.value:

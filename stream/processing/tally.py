@@ -13,6 +13,7 @@ from typing import NamedTuple
 from learners.lineage import Kind, Transition
 from learners.tasks import InsaneAnswerError
 from stream.messages import DeadLetter, Output, Reason, Source
+from stream.processing.probe import STAGES
 from stream.processing.processor import Processor
 from stream.processing.standing import Standing
 
@@ -238,6 +239,8 @@ class WorkerTally:
         Milliseconds from append to the acknowledged answer; and from event time to a label that came later.
     seconds
         By stage: where the time of the worker's loop goes.
+    models
+        Seconds by slot and ``predict`` or ``learn``.
     batches
         Batches processed.
     restores, rebalances
@@ -246,7 +249,8 @@ class WorkerTally:
 
     def __init__(self) -> None:
         self.latency, self.delay = Histogram(LATENCY_EDGES), Histogram(DELAY_EDGES)
-        self.seconds = {"process": 0.0, "emit": 0.0, "snapshot": 0.0}
+        self.seconds = dict.fromkeys((*STAGES, "other", "emit", "snapshot"), 0.0)
+        self.models: dict[tuple[str, str], float] = {}
         self.batches = 0
         self.restores = {"snapshot": 0, "log": 0}
         self.rebalances = 0
