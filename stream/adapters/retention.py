@@ -10,7 +10,7 @@ from producers.connection import TopicError, administer, explained
 from stream.settings import FOR_EVER, Settings
 
 FOR_EVER_MS = -1
-DAY = 86_400_000  # milliseconds
+DAY, HOUR = 86_400_000, 3_600_000  # milliseconds
 _CONFIGS = ("retention.ms", "retention.bytes", "cleanup.policy")
 
 
@@ -113,9 +113,10 @@ def _lacking(kept: list[Retention], need: int) -> Iterator[str]:
 def days(milliseconds: int) -> str:
     """Return a time as people say it.
 
-    >>> days(604_800_000), days(5_400_000), days(-1)
-    ('7 days', '1.5 hours', 'ever')
+    >>> days(604_800_000), days(86_400_000), days(5_400_000), days(-1)
+    ('7 days', '1 day', '1.5 hours', 'ever')
     """
     if milliseconds < 0:
         return "ever"
-    return f"{milliseconds / DAY:g} days" if milliseconds >= DAY else f"{milliseconds / 3_600_000:g} hours"
+    unit, size = ("day", DAY) if milliseconds >= DAY else ("hour", HOUR)
+    return f"{milliseconds / size:g} {unit}{'' if milliseconds == size else 's'}"
