@@ -77,7 +77,7 @@ class Check(Struct):
 
     def verdict(self) -> tuple[bool, dict[str, Any]]:
         """Return whether to keep what was done, and the numbers: it is kept if it did no worse."""
-        count = max(1, self.count)
+        count = self.count or 1
         numbers = {
             "policy": self.policy,
             "loss": self.total / count,

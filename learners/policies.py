@@ -73,7 +73,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe, parameters
         For ``update``.
     check
-        After so many labels compare with what would have been without: what is not better is undone.
+        After so many labels compare with what would have been without: what is worse is undone; in mode
+        ``advise`` it is advised to be undone. What evidence has ended or proved meanwhile stays as it is.
     """
 
     name: str = ""

@@ -48,6 +48,8 @@ class Decision(Struct, frozen=True):
         Its recipe, where it is another; and how many of the last labelled events it learns first.
     archived
         Of a rollback to what is not in the roster any more: the version's name.
+    policy, check
+        Which policy asked for it, and after how many labels it is to be checked; 0: it is not.
     """
 
     kind: Kind
@@ -59,6 +61,8 @@ class Decision(Struct, frozen=True):
     model: Model | None = None
     last: int = 0
     archived: str | None = None
+    policy: str = ""
+    check: int = 0
 
 
 class Evidence:

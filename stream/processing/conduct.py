@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from learners.automation import RULES, SERVED, Automation, Check
 from learners.definition import Definition, Model
 from learners.detectors import Signal
@@ -126,13 +128,8 @@ class Conduct:
                     evidence=numbers,
                 )
             ]
-        old = self.roster.champion
         transition = self._act(decision, timestamp, position)
-        if transition is None:
-            return []
-        if policy.check is not None and transition.kind is decision.kind:
-            self._try_out(policy, decision, old)
-        return [transition]
+        return [] if transition is None else [transition]
 
     def _wanted(
         self, policy: Policy, signal: Signal | None, reason: str, numbers: dict[str, Any], timestamp: int
@@ -144,10 +141,11 @@ class Conduct:
             concerned = next((m for m in self.roster.members if m.slot == signal.member), None)
             target = concerned.origin if concerned is not None else None
         model = None if policy.recipe is None else Model(recipe=policy.recipe, parameters=policy.parameters)
-        return self.decision_of(policy.do, target, reason, numbers, model, policy.last, Cause.POLICY)
+        wanted = self.decision_of(policy.do, target, reason, numbers, model, policy.last, Cause.POLICY)
+        return structs.replace(wanted, policy=policy.name, check=policy.check or 0)
 
-    def _try_out(self, policy: Policy, decision: Decision, old: Member) -> None:
-        """Put on trial what a policy has just done."""
+    def _try_out(self, decision: Decision, old: Member) -> None:
+        """Put on trial what a policy has just done, or a person has approved of it."""
         roster = self.roster
         champion, number = roster.champion.number, decision.number
         side: int | str = champion
@@ -162,9 +160,9 @@ class Conduct:
             case Kind.CHALLENGED | Kind.RETRAINED | Kind.UPDATED:
                 shadow = roster.shadows[-1]
                 side, other, number = shadow.number, shadow.parent, shadow.number
-        due = self.evidence.labels + (policy.check or 0)
+        due = self.evidence.labels + decision.check
         self.automation.checks.append(
-            Check(policy.name, str(decision.kind), number, side, other, self.served.recent, due)
+            Check(decision.policy, str(decision.kind), number, side, other, self.served.recent, due)
         )
 
     def check(
@@ -188,40 +186,55 @@ class Conduct:
         return losses[self.roster.panel.index(side)] if side in self.roster.by_number else None
 
     def _settle(self, trial: Check, timestamp: int, position: str) -> list[Transition]:
+        """Tell what came of a check, and take back what was no better; in mode ``advise`` a person does."""
         keep, numbers = trial.verdict()
-        undo = None if keep else self._undo(trial)
-        kind = Kind.KEPT if undo is None else Kind.UNDONE
         compared = f"loss {numbers['loss']:.4g} with it, {numbers['without']:.4g} without"
-        reason = f"Policy {trial.policy}: {trial.kind} is {kind}: {compared}."
+        if not trial.count:
+            compared = "no label told one from the other"
+        undo = self._undo(trial, compared, numbers)
+        proved = trial.kind in FRESH.values() and self._has_proved(trial.number)
+        kind = Kind.KEPT if keep or proved else Kind.UNDONE
+        if proved:
+            reason = f"Policy {trial.policy}: {trial.kind} is kept, for it was admitted by proof: {compared}."
+        elif undo is None:
+            reason = f"Policy {trial.policy}: {trial.kind} had ended by itself: {compared}."
+        elif keep:
+            reason = f"Policy {trial.policy}: {trial.kind} is kept: {compared}."
+        elif self._advises:
+            return self.act([undo], timestamp, position)
+        else:
+            reason = f"Policy {trial.policy}: {trial.kind} is undone: {compared}."
         told = [
             Transition(kind=kind, timestamp=timestamp, position=position, reason=reason, evidence=numbers)
         ]
-        if undo is not None:
+        if undo is not None and not keep:
             told += self.act([undo], timestamp, position)
         return told
 
-    def _undo(self, trial: Check) -> Decision | None:
+    def _has_proved(self, number: int | None) -> bool:
+        roster = self.roster
+        member = None if number is None else roster.by_number.get(number)
+        return member is not None and member not in roster.shadows
+
+    def _undo(self, trial: Check, compared: str, numbers: dict[str, Any]) -> Decision | None:
         """Return the opposite of what was done, None where it no longer stands."""
-        roster, kind, reason = (
-            self.roster,
-            Kind(trial.kind),
-            f"Policy {trial.policy}: undone after its check.",
-        )
+        roster, kind = self.roster, Kind(trial.kind)
+        reason = f"Policy {trial.policy}: {trial.kind} was no better in its check: {compared}."
         fallen = roster.mode is Mode.FALLBACK
         match kind:
             case Kind.PROMOTED | Kind.ROLLED_BACK:
                 stands = roster.champion.number == trial.side and roster.previous is not None
-                return Decision(Kind.ROLLED_BACK, None, reason) if stands else None
+                return Decision(Kind.ROLLED_BACK, None, reason, numbers) if stands else None
             case Kind.FELL_BACK:
-                return Decision(Kind.RESUMED, None, reason) if fallen and not roster.held else None
+                return Decision(Kind.RESUMED, None, reason, numbers) if fallen and not roster.held else None
             case Kind.RESUMED:
-                again = Decision(Kind.FELL_BACK, None, reason, cause=Cause.POLICY)
+                again = Decision(Kind.FELL_BACK, None, reason, numbers, cause=Cause.POLICY)
                 return again if roster.mode is Mode.CHAMPION else None
             case Kind.FROZEN:
                 stands = roster.frozen and roster.frozen_by is not Cause.HAND
-                return Decision(Kind.UNFROZEN, None, reason) if stands else None
+                return Decision(Kind.UNFROZEN, None, reason, numbers) if stands else None
         in_shadow = any(m.number == trial.number for m in roster.shadows)
-        return Decision(Kind.DROPPED, trial.number, reason) if in_shadow else None
+        return Decision(Kind.DROPPED, trial.number, reason, numbers) if in_shadow else None
 
     # -- people ------------------------------------------------------------------------------------
 
@@ -335,7 +348,8 @@ class Conduct:
         roster, evidence, kind = self.roster, self.evidence, decision.kind
         member = None if decision.number is None else roster.by_number.get(decision.number)
         slot = decision.slot or roster.champion.slot
-        before: str | None = roster.name(roster.champion)
+        old = roster.champion
+        before: str | None = roster.name(old)
         after: str | None = None
         if kind in REIGNS:
             self.archive.keep(roster.champion, timestamp)
@@ -377,6 +391,8 @@ class Conduct:
             self.archive.keep(roster.champion, timestamp)
         if kind in CHANGES:
             self.withdraw(kind)
+        if decision.check:
+            self._try_out(decision, old)
         return Transition(
             kind=kind,
             timestamp=timestamp,

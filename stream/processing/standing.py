@@ -19,7 +19,7 @@ NEARLY_FULL = 0.8  # of what may wait
 AGES = (60_000, 900_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000)  # 1, 15 min, 1, 6 h, 1, 7 d
 BLIND = "Concept drift is invisible to it: it knows the answers, and what such answers were worth."
 CHANGES = frozenset(Kind) - {
-    Kind.SIGNAL, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED,
+    Kind.SIGNAL, Kind.SIGNAL_ENDED, Kind.ARCHIVED, Kind.REJECTED, Kind.FORGOTTEN, Kind.EXPIRED, Kind.ORDERED,
     Kind.ADVISED, Kind.APPLIED, Kind.KEPT, Kind.UNDONE,
 }  # fmt: skip
 """Kinds after which the roster is not what it was: each raises the revision."""
