@@ -28,6 +28,7 @@ SILENT = 5000  # milliseconds after which a partition that says nothing has no w
 STEP = 2000  # milliseconds between two points of a curve
 POINTS = 900
 HAPPENINGS = 400
+COVERS = 0.9  # share of the events that a rule must answer to stand for the rules
 TOGETHER = 60_000  # milliseconds within which the same in several partitions counts as one
 QUIET = frozenset({Kind.ORDERED, Kind.EXPIRED})
 
@@ -374,8 +375,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _best_rule(status: Status) -> float | None:
-    rules = [m.recent for m in status.standing.members if m.role == "fallback" and m.recent is not None]
-    return min(rules, default=None)
+    """Return the lowest error among rules that answer about everything: others are right about less."""
+    members = status.standing.members
+    rules = [m for m in members if m.role == "fallback" and m.recent is not None and m.coverage > COVERS]
+    return min((m.recent for m in rules if m.recent is not None), default=None)
 
 
 def _quantile(counts: Sequence[int], edges: Sequence[float], share: float) -> float | None:

@@ -50,6 +50,10 @@ RECORDS: dict[str, str] = {
         "sum by (deployment, model, role) (rate(meander_loss_total[10m]))"
         " / (sum by (deployment, model, role) (rate(meander_scored_labels_total[10m])) > 0)"
     ),
+    "deployment_model:meander_rule_coverage:ratio_rate10m": (
+        'sum by (deployment, model) (rate(meander_scored_labels_total{role="fallback"}[10m]))'
+        " / on (deployment) group_left sum {@} (rate(meander_served_scored_labels_total[10m]) > 0)"
+    ),
     "deployment:meander_served_error:ratio_rate10m": (
         "sum {@} (rate(meander_served_loss_total[10m]))"
         " / (sum {@} (rate(meander_served_scored_labels_total[10m])) > 0)"
@@ -65,7 +69,10 @@ RECORDS: dict[str, str] = {
 
 _SLOW = "deployment:meander_slow_events:ratio_rate"
 _ERROR = "deployment:meander_served_error:ratio_rate10m"
-_RULES = 'deployment_model:meander_error:ratio_rate10m{role="fallback"}'
+_RULES = (  # those that answer about everything: one that holds now and then is right about that alone
+    'deployment_model:meander_error:ratio_rate10m{role="fallback"}'
+    " and on (deployment, model) deployment_model:meander_rule_coverage:ratio_rate10m > 0.9"
+)
 _EVENTS, _LABELS = "deployment:meander_events:rate5m", "deployment:meander_labels:rate15m"
 _PD = "by (deployment, partition)"
 

@@ -1,7 +1,7 @@
-"""A day in small: everything that may befall a deployment, and four witnesses that must tell it alike.
+"""A day in small: everything that may befall a deployment, and the witnesses that must tell it alike.
 
-Traffic is driven here; what happened is asked of the page's API, the metrics, the transitions topic and
-``meander why``. None of them is believed alone.
+Traffic is driven here; what happened is asked of the page's API, the metrics, the transitions topic,
+``meander why``, and where somebody watches the metrics, of the alerts. None of them is believed alone.
 """
 
 import json
@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,18 @@ UNTOLD = frozenset({Kind.ORDERED, Kind.EXPIRED})  # housekeeping, which the page
 
 Why = Callable[[Settings], Iterable[str]]
 """Gives the lines of ``meander why``."""
+Firing = Callable[[], set[str]]
+"""Gives the names of the alerts that fire now, without ``Meander`` before them."""
+Watch = Callable[[Settings, Path], AbstractContextManager[Firing]]
+"""Watches a worker's metrics with the project's rules, from a folder of its own."""
+
+BELIED: dict[str, Callable[["Chapter"], bool]] = {
+    "LabelsStopped": lambda chapter: chapter.labels,
+    "FallbackLong": lambda chapter: chapter.serving == "champion",
+    "ServedWorseThanRules": lambda chapter: chapter.serving == "rules",
+    **dict.fromkeys(("WorkerDown", "Unaccounted", "PartitionOwnedTwice", "Nonfinite", "DeadLetters"), bool),
+}
+"""Alerts, and the chapters at whose end they must not fire."""
 
 
 class Chapter(msgspec.Struct, frozen=True):
@@ -61,6 +73,8 @@ class Chapter(msgspec.Struct, frozen=True):
         What an operator asks for first.
     least
         How many events it lasts at least: a model must have a past that can turn out wrong.
+    alert
+        What must fire at its end, where somebody watches.
     """
 
     title: str
@@ -71,6 +85,7 @@ class Chapter(msgspec.Struct, frozen=True):
     flipped: bool = True
     action: str | None = None
     least: int = SLICE
+    alert: str | None = None
 
 
 DAY = (
@@ -81,12 +96,13 @@ DAY = (
     Chapter("The relation flips: drift is signalled, rules take over, a fresh version starts",
             (Kind.SIGNAL, Kind.FELL_BACK, Kind.RETRAINED), "rules"),
     Chapter("A challenger proves better, and serves", (Kind.PROMOTED, Kind.RESUMED), least=400),
-    Chapter("Labels stop", (Kind.SIGNAL,), labels=False),
+    Chapter("Labels stop", (Kind.SIGNAL,), labels=False, alert="LabelsStopped"),
     Chapter("Labels are back", (Kind.SIGNAL_ENDED,)),
     Chapter("An operator freezes learning", (Kind.FROZEN,), frozen=True, action="freeze"),
     Chapter("An operator rolls back to the model of the old world", (Kind.ROLLED_BACK,), frozen=True,
-            action="rollback"),
-    Chapter("An operator lets rules answer", (Kind.FELL_BACK,), "rules", frozen=True, action="fallback"),
+            action="rollback", alert="ServedWorseThanRules"),
+    Chapter("An operator lets rules answer", (Kind.FELL_BACK,), "rules", frozen=True, action="fallback",
+            alert="FallbackLong"),
     Chapter("An operator takes the newer model again", (Kind.ROLLED_BACK,), "rules", frozen=True,
             action="rollback"),
     Chapter("An operator resumes it", (Kind.RESUMED,), frozen=True, action="resume"),
@@ -95,7 +111,7 @@ DAY = (
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """What four witnesses say at one moment.
+    """What the witnesses say at one moment.
 
     Attributes
     ----------
@@ -134,10 +150,12 @@ class Day:
         That worker.
     why
         See `Why`.
+    firing
+        See `Firing`; None: nobody watches.
     """
 
-    def __init__(self, settings: Settings, worker: Child, why: Why) -> None:
-        self.settings, self._worker, self._why = settings, worker, why
+    def __init__(self, settings: Settings, worker: Child, why: Why, firing: Firing | None = None) -> None:
+        self.settings, self._worker, self._why, self._firing = settings, worker, why, firing
         self._chance, self._number, self._past = random.Random(3), 0, 0  # noqa: S311
         self._client = MeanderClient(settings.kafka.brokers, settings.definition.name)
 
@@ -165,9 +183,22 @@ class Day:
             past = self._end(chapter, told)
             if past is not None and told.agree():
                 self._past = past
+                self._await_alerts(chapter, time.monotonic() + PATIENCE)
                 return told
             if time.monotonic() > deadline:
                 raise DemoError(f"{chapter.title}: not within {PATIENCE:g} s, or not told alike: {told}")
+
+    def _await_alerts(self, chapter: Chapter, deadline: float) -> None:
+        """Go on until the alerts tell the chapter too: what must fire does, and nothing that belies it."""
+        while self._firing is not None:
+            firing = self._firing()
+            belied = {name for name in firing if name in BELIED and BELIED[name](chapter)}
+            if not belied and (chapter.alert is None or chapter.alert in firing):
+                return
+            if time.monotonic() > deadline:
+                wanted = chapter.alert or "none"
+                raise DemoError(f"{chapter.title}: alerts tell it otherwise: {firing}, not {wanted}")
+            self._send(chapter, SLICE)
 
     def _settled(self) -> Accounts:
         """Return the first accounts that agree, while nothing is sent; after a while as they are."""
@@ -265,7 +296,9 @@ def definition(name: str, brokers: str, own: bool) -> dict[str, Any]:
     }
 
 
-def tell(why: Why, console: Console | None = None, brokers: str | None = None) -> list[Accounts]:
+def tell(
+    why: Why, console: Console | None = None, brokers: str | None = None, watch: Watch | None = None
+) -> list[Accounts]:
     """Live through the day; returns what was told at the end of each chapter.
 
     Parameters
@@ -276,6 +309,8 @@ def tell(why: Why, console: Console | None = None, brokers: str | None = None) -
         Where it is told.
     brokers
         A Kafka broker to use instead of one of its own.
+    watch
+        See `Watch`; None: nobody does, and alerts tell nothing.
 
     Raises
     ------
@@ -298,7 +333,8 @@ def tell(why: Why, console: Console | None = None, brokers: str | None = None) -
         worker = parts.enter_context(part(folder, "worker", "worker", str(file)))
         with console.status("Starting a worker"):
             wait_until_ready(settings, worker)
-        day = Day(settings, worker, why)
+        firing = None if watch is None else parts.enter_context(watch(settings, folder))
+        day = Day(settings, worker, why, firing)
         parts.callback(day.close)
         console.print(f"The page: http://{settings.web.host}:{settings.web.port}/ops/\n")
         told: list[Accounts] = []

@@ -77,6 +77,10 @@ SERVED = {
     f'meander_loss_total{{{P},model="two",role="fallback"}}': "0+48x60",
 }
 BETTER_RULE = {f'meander_loss_total{{{P},model="one",role="fallback"}}': "0+16x60"}
+RULE_OF_FEW = {  # right about the half that it answers
+    f'meander_scored_labels_total{{{P},model="one",role="fallback"}}': "0+32x60",
+    f'meander_loss_total{{{P},model="one",role="fallback"}}': "0+8x60",
+}
 WORSE_RULE = {f'meander_loss_total{{{P},model="one",role="fallback"}}': "0+32x60"}
 FIRED = f'meander_drift_signals_total{{{P},kind="concept",detector="bet"}}'
 CHANGED = f'meander_transitions_total{{{P},kind="challenged"}}'
@@ -130,6 +134,7 @@ CASES = [
     case("SnapshotStale", "6m", None, {f"meander_snapshot_timestamp_seconds{{{P}}}": "0+60x9"}),
     case("ServedWorseThanRules", "40m", DEPLOYED, {**SERVED, **BETTER_RULE}),
     case("ServedWorseThanRules", "40m", None, {**SERVED, **WORSE_RULE}),
+    case("ServedWorseThanRules", "40m", None, {**SERVED, **RULE_OF_FEW}),
     case(
         "FallbackLong",
         "40m",
