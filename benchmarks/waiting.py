@@ -1,22 +1,31 @@
 """What predictions cost that wait for their labels, no Kafka: ``python benchmarks/waiting.py``.
 
-Ten numeric features, three members. For each number that waits: bytes of memory for one, microseconds of an
-event and of a label that comes, size and time of the first snapshot, of one when nothing new waits and of one
-when 1,000 more do, and how long a restart takes. Time is processor time, and garbage is collected as seldom
-as in a worker: with Python's own settings a collection that walks through all that waits falls into any.
+Ten numeric features, three members. For each number that waits: bytes of memory for one; microseconds of an
+event, of a label that comes (of a random one of those that wait) and of one whose time is over; the first
+snapshot, written in pieces between batches; one when 1,000 more wait; how long a restart takes; and the
+longest that any of this held a partition up (a tick apart, which ends up to 20,000 waits while inputs are
+silent). Time is processor time, and garbage is collected as
+seldom as in a worker: with Python's own settings one that walks through all that waits falls into any.
 """
 
 import gc
+import json
 import random
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from learners.definition import Definition, parse_definition
+from stream.adapters.saving import PIECE
 from stream.app import COLLECTIONS
 from stream.messages import Record
 from stream.processing.processor import Processor
+from stream.processing.segments import Appended
 
 FEATURES = tuple(f"feature_{n}" for n in range(10))
 START = 1_700_000_000_000
@@ -29,7 +38,7 @@ def definition() -> Definition:
             "name": "waiting",
             "task": "binary",
             "features": {name: {} for name in FEATURES},
-            "label": {"classes": [False, True], "pending_limit": 10_000_000},
+            "label": {"classes": [False, True], "pending_limit": 10_000_000, "ttl": "1h", "idle": "0s"},
             "models": {
                 "lr": {"recipe": "logistic_regression"},
                 "faster": {"recipe": "logistic_regression", "parameters": {"learning_rate": 0.1}},
@@ -56,61 +65,126 @@ def label(offset: int, n: int) -> Record:
     return Record("labels", 0, offset, START + n, b"k", value.encode())
 
 
-def microseconds(processor: Processor, records: list[Record]) -> float:
-    begin = time.process_time()
-    for record in records:
-        processor.process(record)
-    return (time.process_time() - begin) / len(records) * 1e6
+def tick(offset: int, time: int) -> Record:
+    return Record("control", 0, offset, time, None, f'{{"type":"tick","timestamp":{time}}}'.encode())
+
+
+class Row(msgspec.Struct):
+    """Figures for one number of predictions that wait; see the titles."""
+
+    waiting: int
+    bytes_each: float
+    event_us: float
+    label_us: float
+    expiry_us: float
+    first_mb: float
+    first_s: float
+    first_pieces: int
+    more_kb: float
+    more_ms: float
+    restart_s: float
+    longest_ms: float
+
+
+TITLES = (
+    "waiting", "bytes each", "event µs", "label µs", "expiry µs", "first snapshot MB", "s", "pieces",
+    "1,000 more kB", "ms", "restart s", "longest hold-up ms",
+)  # fmt: skip
+
+
+class Worker:
+    """A processor and its store, in memory; notes the longest that one step took."""
+
+    def __init__(self, made: Definition) -> None:
+        self.processor = Processor(made)
+        self.stored: dict[str, bytearray] = {}
+        self.longest = 0.0
+
+    def timed(self, step: Callable[[], Any]) -> tuple[Any, float]:
+        """Return what a step gives, and the seconds it took."""
+        begin = time.process_time()
+        found = step()
+        took = time.process_time() - begin
+        self.longest = max(self.longest, took)
+        return found, took
+
+    def process(self, records: Iterable[Record]) -> float:
+        """Return microseconds for each."""
+        times = [self.timed(partial(self.processor.process, record))[1] for record in records]
+        return 1e6 * sum(times) / max(1, len(times))
+
+    def save(self) -> tuple[bytes, int, float, int]:
+        """Take a snapshot as a worker does; returns it, bytes in all, seconds, pieces written ahead."""
+        size, seconds, pieces = 0, 0.0, 0
+        while True:
+            appended, took = self.timed(partial(self.processor.write_ahead, PIECE))
+            seconds += took
+            if not appended:
+                break
+            pieces += 1
+            size += self._append(appended)
+        (data, appended), took = self.timed(self.processor.checkpoint)
+        return data, size + len(data) + self._append(appended), seconds + took, pieces
+
+    def _append(self, appended: list[Appended]) -> int:
+        for segment, more in appended:
+            self.stored.setdefault(segment, bytearray()).extend(more)
+        return sum(len(more) for _, more in appended)
+
+    def restart(self, data: bytes) -> float:
+        """Return the seconds it takes to go on from a snapshot in a new processor."""
+        other = Processor(self.processor.definition)
+        other._keys = self.processor._keys
+        begin = time.process_time()
+        other.restore(data, read=lambda segment, length: bytes(self.stored[segment][:length]))
+        return time.process_time() - begin
+
+
+def measure(made: Definition, count: int) -> Row:
+    """Let so many wait, and look."""
+    worker, rng = Worker(made), random.Random(1)
+    for n in range(200):
+        worker.processor.process(event(n))
+        worker.processor.process(label(n, n))
+    gc.collect()
+    before = resident()
+    worker.process(event(n) for n in range(200, 200 + count))
+    gc.collect()
+    each = (resident() - before) / count
+    _, first, seconds, pieces = worker.save()
+    more = worker.process([event(n) for n in range(200 + count, 1200 + count)])
+    data, size, took, _ = worker.save()
+    restart = worker.restart(data)
+    chosen = rng.sample(range(200, 200 + count), min(1000, count // 2))
+    late = worker.process([label(200 + k, n) for k, n in enumerate(chosen)])
+    end = int(json.loads(event(1200 + count).value or b"")["timestamp"]) + 3_600_000
+    ticks = [tick(n, end + n * 1000) for n in range(2)]
+    longest, expired = worker.longest, worker.processor.books.expired
+    over = worker.process(ticks) * len(ticks) / max(1, worker.processor.books.expired - expired)
+    return Row(
+        count, each, more, late, over, first / 1e6, seconds, pieces, size / 1e3, took * 1e3, restart,
+        longest * 1e3,
+    )  # fmt: skip
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--waiting", default="1000,100000,1000000", show_default=True, help="How many wait.")
-def main(waiting: str) -> None:
-    """Print a table. Example: python benchmarks/waiting.py --waiting 1000,100000"""
+@click.option("--out", type=click.Path(path_type=Path), help="Where the figures go, as JSON.")
+def main(waiting: str, out: Path | None) -> None:
+    """Print a table. Example: python benchmarks/waiting.py --waiting 1000,100000 --out waiting.json"""
     made = definition()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
-    click.echo("| waiting | bytes each | event | label, random | base | snapshot | +1,000 | restart |")
-    click.echo("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    click.echo(f"| {' | '.join(TITLES)} |\n|{' ---: |' * len(TITLES)}")
+    rows = []
     for count in map(int, waiting.split(",")):
-        processor, stored, rng = Processor(made), {}, random.Random(1)
-
-        def save(processor: Processor = processor, stored: dict = stored) -> tuple[bytes, int, float]:
-            begin = time.process_time()
-            data, appended = processor.checkpoint()
-            took = time.process_time() - begin
-            for segment, more in appended:
-                stored.setdefault(segment, bytearray()).extend(more)
-            return data, len(data) + sum(len(more) for _, more in appended), took
-
-        for n in range(200):
-            processor.process(event(n))
-            processor.process(label(n, n))
-        gc.collect()
-        before = resident()
-        for n in range(200, 200 + count):
-            processor.process(event(n))
-        gc.collect()
-        each = (resident() - before) / count
-        _, base_size, base = save()
-        _, size, took = save()
-        more = microseconds(processor, [event(n) for n in range(200 + count, 1200 + count)])
-        data, size_1000, took_1000 = save()
-        begin = time.process_time()
-        other = Processor(made)
-        other._keys = processor._keys
-        other.restore(data, read=lambda segment, length, stored=stored: bytes(stored[segment][:length]))
-        restart = time.process_time() - begin
-        chosen = rng.sample(range(200, 200 + count), min(1000, count))
-        late = microseconds(processor, [label(200 + k, n) for k, n in enumerate(chosen)])
-        click.echo(
-            f"| {count:,} | {each:,.0f} | {more:.0f} µs | {late:.0f} µs"
-            f" | {base_size / 1e6:.1f} MB, {base:.2f} s"
-            f" | {size / 1e3:.0f} kB, {took * 1e3:.0f} ms"
-            f" | {size_1000 / 1e3:.0f} kB, {took_1000 * 1e3:.0f} ms"
-            f" | {restart:.1f} s |"
-        )
+        rows.append(measure(made, count))
+        figures = msgspec.structs.astuple(rows[-1])
+        shown = [f"{f:,}" if isinstance(f, int) else f"{f:,.1f}" if f < 100 else f"{f:,.0f}" for f in figures]
+        click.echo(f"| {' | '.join(shown)} |")
+    if out is not None:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(rows)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from learners.watch.settings import HEADER
 from producers.publisher import Publisher
-from stream.messages import Event, LabelRecord
+from stream.messages import MOST_WEIGHT, Event, LabelRecord
 from stream.settings import Kafka
 
 MAX_ID = 256
@@ -93,6 +93,7 @@ class MeanderClient:
         key: str | None = None,
         timestamp: int | datetime | None = None,
         label: Any = UNSET,
+        weight: float = 1.0,
     ) -> str:
         """Ask for a prediction.
 
@@ -110,6 +111,8 @@ class MeanderClient:
             Event time: epoch milliseconds or a datetime with its time zone. Default: now, at the broker.
         label
             The truth, when it is known already.
+        weight
+            How much it counts in learning; see `send_label`.
 
         Returns
         -------
@@ -124,7 +127,10 @@ class MeanderClient:
             When earlier records were lost. This one was not sent.
         """
         identifier = _checked(str(uuid.uuid4()) if id is None else id)
-        event = Event(id=identifier, features=dict(features), timestamp=milliseconds(timestamp), label=label)
+        time = milliseconds(timestamp)
+        event = Event(
+            id=identifier, features=dict(features), timestamp=time, label=label, weight=_weight(weight)
+        )
         value = self._encode(event)
         self._publisher.publish(self._events, _key(key, identifier), value, self._headers)
         return identifier
@@ -137,6 +143,7 @@ class MeanderClient:
         key: str | None = None,
         timestamp: int | datetime | None = None,
         corrects: bool = False,
+        weight: float = 1.0,
     ) -> None:
         """Send the truth for an event.
 
@@ -150,6 +157,8 @@ class MeanderClient:
             When the truth was known. Default: now, at the broker.
         corrects
             This replaces a label sent before.
+        weight
+            How much it counts in learning, 0 to a million, where the model takes weights; 0: scored only.
 
         Raises
         ------
@@ -157,7 +166,9 @@ class MeanderClient:
             As for `send_event`.
         """
         time = milliseconds(timestamp)
-        record = LabelRecord(id=_checked(id), label=label, timestamp=time, corrects=corrects)
+        record = LabelRecord(
+            id=_checked(id), label=label, timestamp=time, corrects=corrects, weight=_weight(weight)
+        )
         self._publisher.publish(self._labels, _key(key, id), self._encode(record))
 
     def send_unavailable(
@@ -215,6 +226,12 @@ def _checked(identifier: str) -> str:
     if not 1 <= len(identifier) <= MAX_ID:
         raise ValueError(f"an id has 1 to {MAX_ID} characters, not {len(identifier)}")
     return identifier
+
+
+def _weight(weight: float) -> float:
+    if not 0.0 <= weight <= MOST_WEIGHT:
+        raise ValueError(f"a weight is a number from 0 to {MOST_WEIGHT:,.0f}, not {weight}")
+    return float(weight)
 
 
 def _key(key: str | None, identifier: str) -> bytes:

@@ -20,7 +20,8 @@ __all__ = [
 SCHEMA_VERSION = 1
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Sentence = Annotated[str, Meta(max_length=2000)]
-Weight = Annotated[float, Meta(ge=0, le=1e6)]
+MOST_WEIGHT = 1e6
+Weight = Annotated[float, Meta(ge=0, le=MOST_WEIGHT)]
 Time = Annotated[int, Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]  # milliseconds since 1970, up to the year 10000
 
 

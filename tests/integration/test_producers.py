@@ -204,12 +204,12 @@ def test_the_client_writes_the_public_messages(deployment):
     """Only what was given is on the wire."""
     with MeanderClient(deployment.kafka.brokers, deployment.definition.name) as client:
         client.send_event("a", features={"x": 1.5}, timestamp=7, key="k")
-        client.send_label("a", "no", key="k", corrects=True)
+        client.send_label("a", "no", key="k", corrects=True, weight=2)
         client.send_unavailable("a", key="k", timestamp=9)
         client.flush()
     assert read(deployment, "events")[0][2] == {"id": "a", "features": {"x": 1.5}, "timestamp": 7}
     assert [message for _, _, message in read(deployment, "labels")] == [
-        {"id": "a", "label": "no", "corrects": True},
+        {"id": "a", "label": "no", "corrects": True, "weight": 2.0},
         {"id": "a", "timestamp": 9, "unavailable": True},
     ]
 
@@ -239,6 +239,8 @@ def test_what_cannot_be_sent_is_said_at_once(deployment):
             client.send_event("i" * 257, features={})
         with pytest.raises(TypeError, match="an id is text, not int"):
             client.send_label(7, "yes")
+        with pytest.raises(ValueError, match="a weight is a number from 0"):
+            client.send_label("a", "yes", weight=-1)
         with pytest.raises(NotImplementedError, match="a object cannot be sent"):
             client.send_event("a", features={"x": object()})
         with pytest.raises(DeliveryError, match=r"first on .*events with key 'large'.*2000"):

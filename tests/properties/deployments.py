@@ -10,6 +10,19 @@ POLICIES = [
     {"on": "schedule", "every": "70ms", "do": "resume", "check": 3},
     {"on": "concept", "do": "update", "recipe": "naive_bayes", "target": "lr", "times": 2, "cooldown": 3},
 ]
+LATE = [
+    definition(label={**TINY["label"], **policy})
+    for policy in (
+        {},
+        {"expire_as": "no", "after_ttl": "learn", "on_correction": "learn-again"},
+        {"expire_as": "yes", "after_ttl": "correct", "idle": "0s", "early_ttl": "10ms"},
+        {"after_ttl": "learn", "keep_limit": 0},
+        {"after_ttl": "learn", "ttl": "15ms", "pending_limit": 1, "early_limit": 1},
+        {"expire_as": "yes", "after_ttl": "ignore", "on_correction": "learn-again", "pending_limit": 2},
+        {"after_ttl": "correct", "ttl": "5ms", "idle": "0s", "on_correction": "learn-again", "keep_limit": 9},
+    )
+]
+"""Every policy for labels that come late, twice, corrected, or never."""
 DEPLOYMENTS = [
     definition(),
     definition(models=TWO, drift=QUICK, versions={"keep": 2, "age": "150ms", "every": 3}),

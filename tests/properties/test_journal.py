@@ -13,10 +13,11 @@ from stream.processing.journal import in_order, parse_mark
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up, first_definition
 from stream.processing.relearn import learn_without
+from stream.processing.segments import Appended
 from stream.processing.spans import parse_span
 from stream.processing.states import JournaledStates
 from stream.replay import differences
-from tests.properties.deployments import DEPLOYMENTS, POLICIES
+from tests.properties.deployments import DEPLOYMENTS, LATE, POLICIES
 from tests.properties.streams import inputs, quiet_streams, stream_of
 from tests.support import (
     TINY,
@@ -36,7 +37,7 @@ streams = st.lists(inputs, max_size=80).map(stream_of)
 
 
 @settings(max_examples=150)
-@given(records=streams, deployment=st.sampled_from(DEPLOYMENTS))
+@given(records=streams, deployment=st.sampled_from([*DEPLOYMENTS, *LATE]))
 def test_outputs_repeat_any_interleaving(records: list[Record], deployment: Definition) -> None:
     """A replay from the two journal headers gives every output again: value, key and headers, in order."""
     log = MemoryLog(records)
@@ -112,12 +113,15 @@ class Worker:
         self.log, self.definition, self.began_with = log, definition, definition
         self.rebuilt, self.asked = MemoryStates(), 0
         self.snapshot: bytes | None = None
+        self.segments: dict[str, bytes] = {}
         self.restart()
 
     def restart(self) -> None:
         """Load the last snapshot and catch up; what had not gone out goes out."""
         self.processor = Processor(self.definition)
-        starts = {} if self.snapshot is None else self.processor.restore(self.snapshot)["outputs"]
+        starts = (
+            {} if self.snapshot is None else self.processor.restore(self.snapshot, read=self.read)["outputs"]
+        )
         tail = Tail(self.log, 0, starts)
         if not starts:
             self.processor = Processor(first_definition(self.definition, tail))
@@ -127,9 +131,20 @@ class Worker:
         for output in catch_up(self.processor, self.log, tail):
             self.on_the_way.append(published(self.processor, output))
         self.processor.states = states
-        if self.processor.redefine(self.definition):
+        redefined = self.processor.redefine(self.definition)
+        self.processor.keep_clear_of(list(self.segments))
+        if redefined:
             self.deliver()
             self.save()
+
+    def read(self, segment: str, length: int) -> bytes:
+        """Return the first bytes of a segment."""
+        return self.segments[segment][:length]
+
+    def append(self, pieces: list[Appended]) -> None:
+        """Append to segments."""
+        for segment, more in pieces:
+            self.segments[segment] = self.segments.get(segment, b"") + more
 
     def take(self, source: str) -> None:
         """Process the next record of a source, if there is one."""
@@ -145,7 +160,9 @@ class Worker:
     def save(self) -> None:
         """Take a snapshot; what was acknowledged is known only up to here, as in the real worker."""
         ends = {topic: len(self.log.topics.get(topic, [])) for topic in self.log.outputs()}
-        taken = self.processor.snapshot(outputs=ends)
+        self.append(self.processor.write_ahead(2))
+        taken, appended = self.processor.checkpoint(outputs=ends)
+        self.append(appended)
         self.deliver()
         self.snapshot = taken
 
@@ -178,10 +195,16 @@ steps = st.one_of(
 
 
 @settings(max_examples=150)
-@given(records=streams | quiet_streams, plan=st.lists(steps, max_size=100))
-def test_no_kill_loses_or_doubles(records: list[Record], plan: list[str | dict[str, int]]) -> None:
+@given(
+    records=streams | quiet_streams,
+    plan=st.lists(steps, max_size=100),
+    deployment=st.sampled_from([DEFINITION, *LATE]),
+)
+def test_no_kill_loses_or_doubles(
+    records: list[Record], plan: list[str | dict[str, int]], deployment: Definition
+) -> None:
     """Killed at any moments, with outputs lost on their way: every output stands there once, and repeats."""
-    lived_through(Worker(MemoryLog(records)), plan)
+    lived_through(Worker(MemoryLog(records), deployment), plan)
 
 
 @settings(max_examples=150)

@@ -14,24 +14,15 @@ from stream.codec import RefusalError
 from stream.messages import Example, Record
 from stream.processing.processor import Processor
 from stream.processing.segments import Appended
-from tests.properties.deployments import DEPLOYMENTS
+from tests.properties.deployments import DEPLOYMENTS, LATE
 from tests.properties.streams import dumped, nearly_good, stream_of, streams, values
-from tests.support import TINY, Published, definition, predictions, record, run
+from tests.support import Published, definition, predictions, record, run
 
 DEFINITION = definition()
-POLICIES = [
-    definition(label={**TINY["label"], **policy})
-    for policy in (
-        {},
-        {"expire_as": "no", "after_ttl": "learn", "on_correction": "learn-again"},
-        {"expire_as": "yes", "after_ttl": "correct", "idle": "0s", "early_ttl": "10ms"},
-        {"after_ttl": "learn", "keep_limit": 0},
-    )
-]
 
 
 @settings(max_examples=200)
-@given(records=streams, data=st.data(), deployment=st.sampled_from([*DEPLOYMENTS, *POLICIES]))
+@given(records=streams, data=st.data(), deployment=st.sampled_from([*DEPLOYMENTS, *LATE]))
 def test_resuming_changes_nothing(records: list[Record], data: st.DataObject, deployment: Definition) -> None:
     """Cut anywhere, restored from a snapshot, the rest of the stream gives the same values and headers.
 
@@ -50,7 +41,7 @@ def test_resuming_changes_nothing(records: list[Record], data: st.DataObject, de
     assert dict(whole.serve.pending.items()) == dict(second.serve.pending.items())
 
 
-@given(records=streams, made=st.sampled_from(POLICIES), data=st.data())
+@given(records=streams, made=st.sampled_from(LATE), data=st.data())
 def test_checkpoints_change_nothing(records: list[Record], made: Definition, data: st.DataObject) -> None:
     """Checkpoints anywhere, restarts from any of them, writes lost: the outputs are those of one long run."""
     expected = run(Processor(made), records)
@@ -89,7 +80,7 @@ def test_checkpoints_change_nothing(records: list[Record], made: Definition, dat
     assert outputs == expected
 
 
-@given(records=streams, made=st.sampled_from(POLICIES))
+@given(records=streams, made=st.sampled_from(LATE))
 def test_nothing_is_learned_twice(records: list[Record], made: Definition) -> None:
     """An event's label is scored once; only a correction replaces it."""
     counter = Told()
@@ -116,7 +107,7 @@ class Told:
             assert example.ordinal in self.first
 
 
-@given(records=streams, made=st.sampled_from(POLICIES))
+@given(records=streams, made=st.sampled_from(LATE))
 def test_the_books_add_up(records: list[Record], made: Definition) -> None:
     """Events, labels, duplicates, ticks, commands and garbage in any order: every input is accounted for."""
     processor = Processor(made)

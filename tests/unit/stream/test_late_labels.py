@@ -6,6 +6,7 @@ import pytest
 
 from learners.errors import SnapshotError
 from stream.processing.processor import Processor
+from stream.processing.serve import MOST_AT_ONCE
 from tests.support import TINY, Inputs, definition, predictions, run
 
 LABEL = {"classes": ["no", "yes"], "ttl": "1h", "idle": "10m"}
@@ -250,3 +251,55 @@ def test_no_label_influences_an_answer_given_before_it(task: str) -> None:
     for changed in (answers(None, truths[60]), answers(120, truths[60]), answers(80, other)):
         assert changed[:80] == first[:80]
         assert changed[80:] != first[80:]
+
+
+def test_a_restart_in_the_middle_of_an_expiry_changes_nothing() -> None:
+    """More are over than one input may end: whoever goes on from between ends the same ones."""
+    inputs, made = Inputs(), definition(label={**LABEL, "expire_as": "no"}, warm_up=0, rules={})
+    for n in range(2 * MOST_AT_ONCE + 300):
+        event = {"id": f"e{n}", "timestamp": n, "features": {"x": n % 7, "y": 1}}
+        inputs.add("events", event, n)
+    for n in range(4):
+        time = 100 * MINUTE + n
+        inputs.add("events", {"id": f"late{n}", "timestamp": time, "features": {"x": 1, "y": 1}}, time)
+        inputs.add("labels", {"id": f"e{2100 - 700 * n}", "timestamp": time, "label": "yes"}, time)
+    first = 2 * MOST_AT_ONCE + 300
+    whole = Processor(made)
+    run(whole, inputs.all[: first + 1])
+    assert (whole.books.expired, len(whole.serve.pending)) == (MOST_AT_ONCE, MOST_AT_ONCE + 301)
+    stored: dict[str, bytes] = {}
+    data, appended = whole.checkpoint()
+    for segment, more in appended:
+        stored[segment] = stored.get(segment, b"") + more
+    other = Processor(made)
+    other._keys = whole._keys
+    other.restore(data, read=lambda segment, length: stored[segment][:length])
+    rest = inputs.all[first + 1 :]
+    assert run(whole, rest) == run(other, rest)
+    assert whole.serve.state() == other.serve.state()
+    assert whole.books.expired == 2 * MOST_AT_ONCE + 300 - 1  # the label of one came between
+
+
+def test_ids_nobody_knows_are_bounded() -> None:
+    """Labels for events that never come wait, no more than declared, then count as unmatched."""
+    partition = Partition(early_limit=50, early_ttl="5m")
+    for n in range(500):
+        partition.label(f"nobody{n}", n / 1000)
+    books = partition.p.books
+    assert (books.early, books.unmatched, len(partition.p.serve.early)) == (50, 450, 50)
+    partition.event("a", 10)
+    partition.label("a", 10)
+    partition.event("b", 10)
+    assert (books.early, books.learned, books.unaccounted) == (0, 1, 0)
+
+
+def test_an_event_sent_again_takes_no_label_from_the_first() -> None:
+    """A repeated event is not answered, its label counts as a duplicate; the one that waits still waits."""
+    partition = Partition()
+    partition.event("a", 0)
+    assert partition.event("a", 1, label="yes") == []
+    books = partition.p.books
+    assert (books.duplicate, books.duplicate_label, books.learned) == (1, 1, 0)
+    partition.label("a", 2)
+    assert partition.event("a", 3) == []
+    assert (books.learned, books.duplicate, books.unaccounted) == (1, 2, 0)
