@@ -14,6 +14,7 @@ from learners.snapshot import Keys, read_header
 from producers.scenarios import Scenario
 from stream import toml
 from stream.adapters import failpoints
+from stream.adapters.faust_app import create_app
 from stream.adapters.faust_worker import Lane
 from stream.adapters.file_store import FileStore
 from stream.adapters.lane import Batch, ClosedError, Lease, Outbox
@@ -372,5 +373,32 @@ def test_what_was_processed_but_not_sent_is_never_saved(tmp_path: Path) -> None:
         (newest, *_) = restored.store.load(0)
         assert read_header(newest.read())[0].facts["next"]["events"] == 2
         assert len(restored.broker.log["n.dead-letters"]) == 2
+
+    asyncio.run(story())
+
+
+def test_a_rebalance_that_is_over_lets_nothing_flow_in_the_next(tmp_path: Path) -> None:
+    """Faust resumes at the end of one although the next has begun: what came then would be cleared away."""
+    file = tmp_path / "deployment.toml"
+    file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
+
+    async def story() -> None:
+        store, keys = FileStore(tmp_path / "snapshots"), Keys("known to everybody: for tests only")
+        app = create_app(load_settings(file, {}), store, keys, SlowLog, lambda *_: None)  # type: ignore[arg-type]
+        consumer, flow = app.consumer, app.lane.flow
+        consumer.stop_flow()
+        consumer.resume_flow()
+        assert not consumer.flow_active  # nothing is restored
+        flow.restored = flow.stops
+        consumer.resume_flow()
+        assert not consumer.flow_active  # nothing is sought
+        flow.sought = flow.stops
+        consumer.resume_flow()
+        assert consumer.flow_active
+        consumer.stop_flow()
+        consumer.resume_flow()
+        assert not consumer.flow_active
+        await consumer.perform_seek()  # too early: asked for by what came while the flow was stopped
+        assert flow.sought < flow.stops
 
     asyncio.run(story())

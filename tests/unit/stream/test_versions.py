@@ -183,3 +183,25 @@ def test_the_shell_reads_the_registry_of_a_replay(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["versions", "show", str(file), "v9", "--from", str(told)])
     assert missing.exit_code != 0
     assert "there are: v1@0" in missing.output
+
+
+def test_a_rollback_to_a_slot_that_is_declared_no_longer() -> None:
+    """What is kept comes back all the same, stays after a restart, and leaves with the next definition."""
+    story = Story(models=BLEND, champion="nb")
+    story.rows(0, 350)
+    alone: dict[str, Any] = {"models": {"lr": BLEND["lr"]}, "champion": "lr"}
+    assert story.p.redefine(definition(RAW, **alone))
+    assert story.rows(350, 380)[-1]["served_by"] == "champion:lr"
+    back = story.command("c1", "rollback", target="v2@300")
+    assert (back["kind"], back["slot"]) == ("rolled_back", "nb")
+    assert story.rows(380, 400)[-1]["served_by"] == "champion:nb"
+
+    restored = Processor(definition(RAW, **alone))
+    restored.restore(story.p.snapshot())
+    more = [
+        story.inputs.add("events", {"id": f"more-{n}", "features": {"x": 1.0, "y": 1.0}}) for n in range(5)
+    ]
+    assert run(restored, more) == run(story.p, more)
+    assert restored.redefine(definition(RAW, **alone, warm_up=1))
+    assert [member.slot for member in restored.learn.roster.models] == ["lr"]
+    assert restored.learn.roster.champion.slot == "lr"
