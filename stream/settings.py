@@ -52,6 +52,12 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     latest
         Whether the last prediction of each key also stands on the compacted topic ``<name>.latest``, which
         `meander topics create` makes then.
+    transactions
+        Whether each partition's outputs are written in transactions, under an id of the partition's own: a
+        worker that was replaced can then send nothing any more, not even what it was about to write. Each
+        answer waits for a commit; readers must read what is committed only (``isolation.level``), and a
+        worker that dies holds them up until its partitions have another owner. Workers need the right to
+        write under the ids ``meander.<name>.*``.
     embedded
         The broker is the small one of ``meander demo``, which knows no idempotent producer and tells inexact
         end offsets.
@@ -71,6 +77,7 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_timeout: str = "20s"
     instance_id: str | None = None
     latest: bool = False
+    transactions: bool = False
     embedded: bool = False
 
 

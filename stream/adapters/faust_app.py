@@ -10,6 +10,7 @@ import faust
 from aiohttp import web
 
 from learners.definition import parse_duration
+from learners.errors import MeanderError
 from learners.snapshot import Keys
 from stream.adapters.faust_worker import Lane
 from stream.adapters.kafka_log import KafkaLog
@@ -81,6 +82,8 @@ def create_app(
         web_tables_enabled=False,
     )
     app.pages = pages
+    if kafka.embedded and kafka.transactions:
+        raise MeanderError("the embedded broker knows no transactions: leave kafka.transactions out")
     app.idempotent = not kafka.embedded
     lane = app.lane = Lane(settings, app, store, keys, open_history)
     topic = app.topic(*(settings.topic(source.value) for source in Source), schema=LaneSchema(), acks=False)

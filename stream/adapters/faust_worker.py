@@ -31,11 +31,12 @@ from stream.adapters.lane import (
     LaneConsumer,
     LaneProducer,
     Lease,
-    Outbox,
     Row,
+    Transactions,
     kafka_consumer,
 )
 from stream.adapters.latest import Latest, forgotten, last_of_each
+from stream.adapters.outbox import Outbox
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition, Restored, recover
 from stream.adapters.saving import Saver
@@ -241,11 +242,12 @@ class Lane:
             numbers = sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == events)
             for number in numbers:
                 await self._lock_store(number)
+            senders = {n: await self._sender(n) for n in numbers}  # before the logs are read: no other sends
             restored = await asyncio.gather(*(asyncio.to_thread(self._recover, n) for n in numbers))
             for processor, ends, unsent, latest, saved, topics in restored:
                 number = processor.partition
-                producer = cast(LaneProducer, self.app.producer)
-                outbox = Outbox(producer, self._topics, number, self.lease, self._failed, self._answered)
+                sender = senders[number]
+                outbox = Outbox(sender, self._topics, number, self.lease, self._failed, self._answered)
                 # above what was saved, even where a group that was gone for long counts anew
                 generation = max(self.generation, saved + 1)
                 keep = self.settings.snapshots.keep
@@ -301,6 +303,12 @@ class Lane:
             else:
                 return
         self.store.lock(number)
+
+    async def _sender(self, number: int) -> LaneProducer | Transactions:
+        producer = cast(LaneProducer, self.app.producer)
+        if not self.settings.kafka.transactions:
+            return producer
+        return await producer.transactions(f"meander.{self.settings.definition.name}.{number}")
 
     def _recover(self, number: int) -> Restored:
         latest = Latest() if self.settings.kafka.latest else None

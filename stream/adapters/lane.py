@@ -11,8 +11,8 @@ import asyncio
 import inspect
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Self, cast
 
 import aiokafka
@@ -27,7 +27,6 @@ from faust.types import TP
 
 from learners.errors import MeanderError
 from stream.adapters.failpoints import reach
-from stream.adapters.topics import LATEST
 
 log = logging.getLogger("meander.lane")
 
@@ -35,8 +34,6 @@ BATCH_SIZE = 1000  # records in one event at most
 LOOK = 0.02  # seconds between two looks at a lease that is over
 FETCH_WAIT_MS = 20  # how long a fetch waits at the broker for a first byte
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]  # timestamp, key, value, headers
-
-Settled = asyncio.Future[dict[str, int]]  # next offsets by topic, once acknowledged
 
 HOOKS: tuple[tuple[type, str], ...] = (
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
@@ -339,157 +336,92 @@ class LaneProducer(driver.Producer):
         return {"acks": "all", "enable_idempotence": cast(Any, self.app).idempotent}
 
     async def send_rows(self, topic: str, partition: int, rows: Iterable[Row], lease: Lease) -> int:
-        """Send rows to one partition, in order, in as few record batches as fit; each acknowledged.
+        """Send rows to one partition; see `send_rows`."""
+        return await send_rows(self._ensure_producer(), topic, partition, rows, lease)
 
-        Nothing waits inside the producer: what is handed over is written to the socket at once, right after
-        a look at the lease. Returns the topic's next offset.
+    async def begin(self) -> None:
+        """Do nothing: each batch stands for itself."""
+
+    async def commit(self) -> None:
+        """Do nothing: what is acknowledged is there."""
+
+    def let_go(self) -> None:
+        """Do nothing: others send through it, too."""
+
+    async def transactions(self, identifier: str) -> "Transactions":
+        """Return how to send in transactions; whoever had this id before has sent its last when it returns.
+
+        What that one had not committed is aborted, and is in no log that is read as committed.
         """
-        producer: Any = self._ensure_producer()
-        builder = producer.create_batch()
-        end = -1
+        producer: Any = self._new_producer(transactional_id=identifier)
+        await producer.start()
+        return Transactions(producer)
 
-        async def ship() -> int:
-            builder.close()  # an open builder would linger
-            count = builder.record_count()
-            await lease.wait()
-            future = await producer.send_batch(builder, topic, partition=partition)
-            reach("outputs.sending")
-            acknowledged: int = (await future).offset + count
-            reach("outputs.acknowledged")
-            return acknowledged
 
-        for timestamp, key, value, headers in rows:
-            if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
-                continue
-            if builder.record_count():
-                end = await ship()
-                builder = producer.create_batch()
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
-                    continue
-            # larger than a batch may be: it goes alone
-            await lease.wait()
-            future = await producer.send(
-                topic, partition=partition, timestamp_ms=timestamp, key=key, value=value, headers=headers
-            )
-            end = (await future).offset + 1
+class Transactions:
+    """Sends what belongs together in one transaction, until another one begins under the same id."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer: Any = producer
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def send_rows(self, topic: str, partition: int, rows: Iterable[Row], lease: Lease) -> int:
+        """Send rows to one partition; see `send_rows`."""
+        return await send_rows(self._producer, topic, partition, rows, lease)
+
+    async def begin(self) -> None:
+        """Begin a transaction."""
+        await self._producer.begin_transaction()
+
+    async def commit(self) -> None:
+        """Commit it: readers get it whole from here on."""
+        await self._producer.commit_transaction()
+
+    def let_go(self) -> None:
+        """Close the connection; what is not committed is aborted by the next of this id."""
+        self._stopping = asyncio.create_task(self._stop())
+
+    async def _stop(self) -> None:
+        with suppress(KafkaError):
+            await self._producer.stop()
+
+
+async def send_rows(producer: Any, topic: str, partition: int, rows: Iterable[Row], lease: Lease) -> int:
+    """Send rows to one partition, in order, in as few record batches as fit; each acknowledged.
+
+    Nothing waits inside the producer: what is handed over is written to the socket at once, right after a
+    look at the lease. Returns the topic's next offset.
+    """
+    builder = producer.create_batch()
+    end = -1
+
+    async def ship() -> int:
+        builder.close()  # an open builder would linger
+        count = builder.record_count()
+        await lease.wait()
+        future = await producer.send_batch(builder, topic, partition=partition)
+        reach("outputs.sending")
+        acknowledged: int = (await future).offset + count
+        reach("outputs.acknowledged")
+        return acknowledged
+
+    for timestamp, key, value, headers in rows:
+        if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
+            continue
         if builder.record_count():
             end = await ship()
-        return end
-
-
-class ClosedError(Exception):
-    """An outbox was closed before what it held was acknowledged."""
-
-
-class Outbox:
-    """Sends the outputs of one partition in order, in the background.
-
-    Parameters
-    ----------
-    producer
-        Faust's.
-    topics
-        Output topics by short name.
-    partition
-        The partition number, the same in all of them.
-    lease
-        Nothing is sent without.
-    failed
-        Called with the error when something cannot be sent.
-    answered
-        Called with the record times of predictions that were acknowledged (milliseconds).
-    """
-
-    WAITING = 8  # batches of inputs whose outputs may wait here; then processing waits as well
-
-    def __init__(
-        self,
-        producer: LaneProducer,
-        topics: Mapping[str, str],
-        partition: int,
-        lease: Lease,
-        failed: Callable[[BaseException], None],
-        answered: Callable[[Iterable[int]], None],
-    ) -> None:
-        self._producer, self._topics, self._partition = producer, topics, partition
-        self._lease, self._failed, self._answered = lease, failed, answered
-        self._waiting: deque[dict[str, list[Row]] | Settled] = deque()
-        self._work, self._room = asyncio.Event(), asyncio.Event()
-        self._settling: list[Settled] = []
-        self._closed = False
-        self._task = asyncio.create_task(self._run())
-
-    async def put(self, rows: dict[str, list[Row]]) -> None:
-        """Take rows by topic; waits when too many are on their way."""
-        await self._enter(rows)
-
-    async def settle(self) -> Settled:
-        """Return what becomes, once all that was put before is acknowledged, the topics' next offsets.
-
-        It becomes a `ClosedError` where the outbox is closed before that.
-        """
-        settled: Settled = asyncio.get_running_loop().create_future()
-        if not await self._enter(settled):
-            settled.set_exception(ClosedError())
-        return settled
-
-    async def _enter(self, item: dict[str, list[Row]] | Settled) -> bool:
-        """Queue an item once there is room; returns whether that came before the end."""
-        while len(self._waiting) >= self.WAITING and not self._closed:
-            self._room.clear()
-            await self._room.wait()
-        if not self._closed:
-            self._waiting.append(item)
-            self._work.set()
-        return not self._closed
-
-    def close(self) -> None:
-        """Stop sending. What waits here is not lost: whoever owns the partition next gives it again."""
-        self._closed = True
-        self._task.cancel()
-        self._room.set()
-        self._settling += [item for item in self._waiting if isinstance(item, asyncio.Future)]
-        self._waiting.clear()
-        self._tell(ClosedError())
-
-    async def _run(self) -> None:
-        ends: dict[str, int] = {}
-        try:
-            while True:
-                rows: dict[str, list[Row]] = {}
-                await self._work.wait()
-                while self._waiting and not self._settling:
-                    item = self._waiting.popleft()
-                    if isinstance(item, asyncio.Future):
-                        self._settling.append(item)
-                        continue
-                    for topic, more in item.items():
-                        rows.setdefault(topic, []).extend(more)
-                self._room.set()
-                if not self._waiting:
-                    self._work.clear()
-                latest = rows.pop(LATEST, None)
-                ends.update(zip(rows, await asyncio.gather(*map(self._send, rows.items())), strict=True))
-                self._answered([row[0] for row in rows.get("predictions", ())])
-                if latest:  # afterwards: it must not know of answers that a restart would not
-                    ends[LATEST] = await self._send((LATEST, latest))
-                self._tell(dict(ends))
-        except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be sent
-            self._tell(error)
-            self._failed(error)
-
-    async def _send(self, rows: tuple[str, list[Row]]) -> int:
-        return await self._producer.send_rows(self._topics[rows[0]], self._partition, rows[1], self._lease)
-
-    def _tell(self, outcome: dict[str, int] | Exception) -> None:
-        for settled in self._settling:
-            if settled.done():
+            builder = producer.create_batch()
+            if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
                 continue
-            if isinstance(outcome, Exception):
-                settled.set_exception(outcome)
-            else:
-                settled.set_result(outcome)
-        self._settling.clear()
+        # larger than a batch may be: it goes alone
+        await lease.wait()
+        future = await producer.send(
+            topic, partition=partition, timestamp_ms=timestamp, key=key, value=value, headers=headers
+        )
+        end = (await future).offset + 1
+    if builder.record_count():
+        end = await ship()
+    return end
 
 
 class LaneTransport(driver.Transport):

@@ -9,8 +9,9 @@ from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.snapshot import Keys, of_another_release
 from stream.adapters.kafka_log import KafkaLog
-from stream.adapters.lane import Outbox, Row
+from stream.adapters.lane import Row
 from stream.adapters.latest import Latest
+from stream.adapters.outbox import Outbox
 from stream.messages import Output
 from stream.ports import StateStore
 from stream.processing.processor import Processor

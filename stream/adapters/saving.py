@@ -9,7 +9,7 @@ from typing import Any
 
 from learners.errors import StoreUnavailableError
 from stream.adapters.failpoints import reach
-from stream.adapters.lane import ClosedError
+from stream.adapters.outbox import ClosedError
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition
 from stream.ports import StateStore

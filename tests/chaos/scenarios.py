@@ -63,6 +63,8 @@ class Scenario(NamedTuple):
         Nodes of Kafka; more than one: topics have as many copies.
     definition
         What differs from the harness's own.
+    transactions
+        Whether outputs are written in transactions.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Scenario(NamedTuple):
     store: Store = "files"
     brokers: int = 1
     definition: Mapping[str, object] = {}
+    transactions: bool = False
 
 
 def short(store: Store) -> list[Scenario]:
@@ -102,8 +105,10 @@ def whole(store: Store, kills: int) -> list[Scenario]:
             Scenario("Redis out of memory", (Act("redis-full", seconds=20), Act("kill", 2)), store),
         ],
     }[store]
+    zombies = (Act("pause", 3, seconds=9), Act("join", 3), Act("kill", 5))
     return [
         Scenario(f"{kills} x kill -9", (Act("kill", kills),), store),
+        Scenario("transactions: SIGSTOP, joins, kills", zombies, store, definition=BLEND, transactions=True),
         Scenario("20 x kill -9, a blend", (Act("kill", 20),), store, definition=BLEND),
         Scenario("failpoints, 5 each", points, store),
         Scenario("SIGSTOP past the session", (Act("pause", 3, seconds=9),), store),

@@ -51,6 +51,7 @@ def definition(name: str, brokers: str, scenario: Scenario) -> dict[str, Any]:
             "partitions": PARTITIONS,
             "replication": scenario.brokers,
             "session_timeout": f"{SESSION:g}s",
+            "transactions": scenario.transactions,
         },
         "snapshots": {"folder": "snapshots", "every": "200ms"},
         "web": {"port": 0},

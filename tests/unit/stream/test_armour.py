@@ -17,7 +17,8 @@ from stream.adapters import failpoints
 from stream.adapters.faust_app import create_app
 from stream.adapters.faust_worker import Lane
 from stream.adapters.file_store import FileStore
-from stream.adapters.lane import Batch, ClosedError, Lease, Outbox
+from stream.adapters.lane import Batch, Lease
+from stream.adapters.outbox import ClosedError, Outbox
 from stream.adapters.watchdog import Signs, Suspicion
 from stream.messages import Record
 from stream.settings import load_settings
@@ -40,6 +41,15 @@ class Broker:
         await self.open.wait()
         self.log.setdefault(topic, []).extend(rows)
         return len(self.log[topic])
+
+    async def begin(self) -> None:
+        """Each row stands for itself."""
+
+    async def commit(self) -> None:
+        """What was taken is there."""
+
+    def let_go(self) -> None:
+        """Others send, too."""
 
 
 def outbox(broker: Broker, lease: Lease, failures: list[BaseException]) -> Outbox:
