@@ -18,7 +18,8 @@ forecasters*, Operations Research 2024 (arXiv 2110.00115).
 
 import math
 
-PROOF_STAKES = (0.1, 0.25, 0.7)  # the largest for late labels: their bets are few
+PROOF_STAKES = (0.12, 0.25, 0.6)  # the largest for late labels: their bets are few
+AFTER_A_SIGNAL = 1  # which of them is topped up: after a drift the difference is large, if there is one
 RISE_STAKES = (0.25, 0.5, 1.0)
 RISE_SHARE, RISE_MOST = 0.3, 3.0  # one stake more: this share of 1 / the mean loss, and no more than this
 RISE_BUDGET = 10_000.0
@@ -137,7 +138,7 @@ class Proof:
 
     def top_up(self, stake: float) -> None:
         """Stake more: evidence may start again in a new world."""
-        self._for = [m + stake for m in self._for]
+        self._for[AFTER_A_SIGNAL] += stake * len(PROOF_STAKES)
         self.wealth += stake
 
 

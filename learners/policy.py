@@ -4,6 +4,7 @@
 Nothing here acts: a decision is carried out, and recorded, by whoever asked for it.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +21,13 @@ from learners.roster import Cause, Member, Mode, Roster
 GIVE_BACK = 100.0  # expected labels, at the least, until rules give back to a champion no better than they
 TAKE_OVER = 10_000.0  # the same until rules take over from a champion no worse than they (numbers)
 RULES_LEAD, MODELS_LEAD = 0.6, 0.4  # smoothed share of the rules: fallback above, given back below (classes)
-CLAIM, TOP_UP = 0.8, 0.2  # of a candidate's stake: put in at first, and kept for signals
-SIGNAL_SPAN, SIGNAL_GAP = 20_000, 100  # labels; signals older are forgotten, and nearer count as one
+CLAIM = 0.7  # of a candidate's stake: put in at first; the rest is kept for signals
+FIRST_SIGNALS, EACH_SIGNAL = (
+    0.1,
+    0.002,
+)  # shared by the signals of a span, most of it by the first; and for each
+SIGNAL_SPAN, SIGNAL_GAP = 10_000, 100  # labels; signals older are forgotten, and nearer count as one
+CANDIDATES = math.pi**2 / 6.0  # the sum of 1 / i^2
 COVERAGE = 0.9  # share of the events a candidate must have answered
 LEAST_BETS = 200  # a challenger in shadow gets so many before its patience ends
 WORTHLESS, IDLE = 0.02, 1000  # an admitted member whose weight was no more for so many labels leaves
@@ -151,23 +157,27 @@ class Evidence:
     def need(self, number: int, alpha: float) -> float:
         """Return the wealth a challenger must reach.
 
-        For admission ``1 / alpha``. To become champion ``i(i+1) / alpha`` for the i-th candidate of a reign,
-        so that all of them share alpha.
+        For admission ``1 / alpha``. To become champion ``pi^2/6 i^2 / alpha`` for the i-th candidate of a
+        reign, so that all of them share alpha.
         """
         if number in self.proofs and number not in self._places:
             return self._near
         place = self._places.get(number, len(self._places) + 1)
-        return place * (place + 1) / alpha
+        return CANDIDATES * place * place / alpha
 
     def signalled(self) -> None:
-        """Let candidates stake more after a signal, the less the more signals came."""
+        """Let candidates stake more after a signal, the less the more signals came.
+
+        In `SIGNAL_SPAN` labels there are at most so many signals that all their stakes and the first one add
+        up to 1: in a span a false promotion is as rare as alpha says, however many signals come.
+        """
         signals = self._signals
         if signals and self.labels - signals[-1] < SIGNAL_GAP:
             return
         while signals and signals[0] <= self.labels - SIGNAL_SPAN:
             signals.popleft()
         signals.append(self.labels)
-        stake = TOP_UP / (len(signals) * (len(signals) + 1))
+        stake = FIRST_SIGNALS / (len(signals) * (len(signals) + 1)) + EACH_SIGNAL
         for number in self._places:
             if number in self.proofs:
                 self.proofs[number].top_up(stake)

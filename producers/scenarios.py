@@ -235,10 +235,14 @@ def settings_of(made: Made, name: str) -> dict[str, Any]:
 def permuted(rows: Rows, features: Sequence[str], start: int, stop: int) -> Iterator[dict[str, Any]]:
     """Give features each other's values from row ``start`` to before row ``stop``: abrupt, on real data.
 
+    Each gets those of the one half the list away: neighbours (bands of a spectrum, one place after another)
+    may say nearly the same.
+
     >>> list(permuted([{"a": 1, "b": 2, "target": 0}] * 2, ["a", "b"], 1, 2))
     [{'a': 1, 'b': 2, 'target': 0}, {'a': 2, 'b': 1, 'target': 0}]
     """
-    turned = [*features[1:], features[0]]
+    half = len(features) // 2
+    turned = [*features[half:], *features[:half]]
     for number, row in enumerate(rows):
         if start <= number < stop:
             yield {**row, **{to: row[of] for to, of in zip(features, turned, strict=True)}}

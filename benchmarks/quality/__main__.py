@@ -132,7 +132,7 @@ def write(results: list[page.Result], decisions: Sequence[promotions.Row] = ()) 
         "## Decisions",
         "",
         "Promotions and demotions: losses are simulated; proofs, stakes and needs are the worker's, looked",
-        "at after every label. The two turns: *balanced* on streams of the gallery, one seed.",
+        "at after every label. The two turns: *balanced*, five seeds of a stream of the gallery each.",
         "",
         *page.table(
             ("what", "goal", "measured", "holds"),

@@ -1,6 +1,7 @@
 """Decisions: what follows from which evidence, and nothing else."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from learners.contract import Contract
 from learners.definition import Definition
 from learners.detectors import Signal
 from learners.lineage import Kind
-from learners.policy import GIVE_BACK, Evidence, decide
+from learners.policy import GIVE_BACK, SIGNAL_SPAN, Evidence, decide
 from learners.roster import Cause, Mode, Roster
 from learners.tasks import make_task
 from tests.support import definition
@@ -113,12 +114,12 @@ def test_the_better_of_two_is_promoted() -> None:
     case.play(3, 1.0, 0.0, 100)
     (decision,) = decide(case.definition, case.roster, case.evidence)
     assert (decision.kind, decision.number) == (Kind.PROMOTED, 3)
-    assert decision.evidence["need"] == 6 / 0.05
+    assert decision.evidence["need"] == pytest.approx(4 * math.pi**2 / 6 / 0.05)
     assert decision.evidence["labels"] == 100
 
 
 def test_every_candidate_of_a_reign_needs_more() -> None:
-    """The i-th needs i(i+1)/alpha, so that all together err with at most alpha; a reign begins anew."""
+    """The i-th needs so much that all together err with at most alpha; a reign begins anew."""
     case = Case(drift=DRIFT)
     needs = []
     for _ in range(3):
@@ -126,10 +127,29 @@ def test_every_candidate_of_a_reign_needs_more() -> None:
         case.play(number, 0.5, 0.5, 1)
         needs.append(case.evidence.need(number, 0.05))
         case.evidence.forget(number)
-    assert needs == [2 / 0.05, 6 / 0.05, 12 / 0.05]
+    assert needs == pytest.approx([i * i * math.pi**2 / 6 / 0.05 for i in (1, 2, 3)])
     assert sum(1 / need for need in needs) < 0.05
     case.evidence.new_reign()
-    assert case.evidence.need(99, 0.05) == 2 / 0.05
+    assert case.evidence.need(99, 0.05) == pytest.approx(math.pi**2 / 6 / 0.05)
+
+
+@pytest.mark.parametrize("every", [1, 100, 350, 5000])
+def test_however_many_signals_come_stakes_add_up_to_no_more_than_one(every: int) -> None:
+    """In any span of labels, with what was staked at first."""
+    case = Case(drift=DRIFT)
+    number = case.roster.start_challenger().number
+    case.roster.shadows[0].started = False
+    case.roster.rearrange()
+    case.play(number, 0.0, 0.0, 1)
+    staked = [case.evidence.proofs[number].wealth]
+    for labels in range(1, SIGNAL_SPAN):
+        if labels % every == 0:
+            case.evidence.labels = labels
+            case.evidence.signalled()
+            staked.append(case.evidence.proofs[number].wealth)
+    assert staked == sorted(staked)
+    assert staked[-1] <= 1.0
+    assert staked[-1] >= staked[0] + 0.05
 
 
 def test_rules_give_back_by_proof_unless_held() -> None:
