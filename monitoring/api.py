@@ -140,7 +140,7 @@ class Api:
         asked = request.query.get("partition", "all")
         if asked == "all":
             return None
-        if not asked.isdigit() or int(asked) not in self._board.numbers():
+        if asked not in map(str, self._board.numbers()):
             raise refuse(422, "unknown_partition", f"There is no partition {asked[:20]!r}.")
         return int(asked)
 

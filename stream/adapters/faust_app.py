@@ -80,6 +80,9 @@ def create_app(
         web_port=settings.web.port or 6066,
         web_host=settings.web.host,
         web_tables_enabled=False,
+        web_router_enabled=False,
+        web_stats_enabled=False,
+        web_graph_enabled=False,
     )
     app.pages = pages
     if kafka.embedded and kafka.transactions:

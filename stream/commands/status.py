@@ -21,7 +21,7 @@ NOBODY, MIXED = 1, 4  # exit statuses of a single look
 def command(definition: str, as_json: bool, once: bool, partition: int | None) -> None:
     """Show who serves, how well, and why: live, from the topics alone.
 
-    Exit status of a single look: 0 all partitions are served, 1 none is, 4 some are not.
+    Exit status of a single look: 0 all partitions are served, 1 none is, 2 a mistake, 4 some are not.
 
     \b
     Example:
@@ -31,6 +31,8 @@ def command(definition: str, as_json: bool, once: bool, partition: int | None) -
     from monitoring.feed import Feed
 
     settings = load_settings(definition)
+    if partition is not None and not 0 <= partition < settings.partitions:
+        raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
     board = Board(settings.definition.name, settings.definition.task, settings.partitions)
     feed = Feed(settings)
     try:

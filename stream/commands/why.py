@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from learners.errors import MeanderError
 from learners.lineage import Transition
 from stream.settings import Settings, load_settings
 
@@ -26,8 +27,15 @@ def command(definition: str, version: str | None, partition: int, as_json: bool)
     settings = load_settings(definition)
     if not 0 <= partition < settings.partitions:
         raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
+    told = False
     for line in timeline(settings, partition, version, as_json=as_json):
+        told = True
         click.echo(line)
+    if version is not None and not told:
+        raise MeanderError(
+            f"nothing is told of a version {version} in partition {partition}. "
+            f"See which there are: meander versions list {definition} --partition {partition}"
+        )
 
 
 def timeline(

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -13,7 +14,7 @@ from stream import toml
 from stream.adapters.brokers import free_ports
 from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
-from stream.demo import wait_until_ready
+from stream.demo import get, wait_until_ready
 from stream.settings import Settings, load_settings
 from tests.integration.test_worker import count, wait_until, worker
 
@@ -81,6 +82,9 @@ def test_a_thousand_answers_are_the_topics(deployed: Settings) -> None:
                 label = "yes" if sent["features"]["x"] > 0 else "no"
                 client.send_event(f"l{i}", features=sent["features"], key=sent["key"], label=label)
         wait_until(lambda: count(log, "predictions", PARTITIONS) == 400, child)
+        for path in ("tables/", "router/", "router/x/", "stats/", "graph/", "assignment/"):  # Faust's own
+            with pytest.raises(HTTPError, match="404"):
+                get(deployed, path)
         said = {}
         for start in range(0, 1000, 250):
             for answer in ask(deployed, [event(i) for i in range(start, start + 250)], publish=True):

@@ -251,6 +251,10 @@ def test_the_shell_takes_the_same_path_and_a_replay_repeats_it(deployed: Deploye
     status, said = shell(deployed, "status", "--json")
     assert (status, json.loads(said)["fallback"]) == (0, 2)
     assert json.loads(said)["sentence"] == deployed.state()["sentence"] == "Rules serve: 2 partitions"
+    status, said = shell(deployed, "status", "--partition", "9")
+    assert (status, "there are 2" in said) == (2, True)
+    status, said = shell(deployed, "why", "v99")
+    assert (status, "versions list" in said) == (2, True), said
     status, said = shell(deployed, "why", "--partition", "1")
     assert "fell_back by ada" in said
     assert "prices are wrong" in said

@@ -157,8 +157,9 @@ def test_state_says_who_serves_and_why_not_others() -> None:
         assert state["figures"]["unaccounted"] == 0
         async with session.get("/api/v1/state?partition=1") as answer:
             assert [p["number"] for p in (await answer.json())["partitions"]] == [1]
-        async with session.get("/api/v1/state?partition=7") as answer:
-            assert (answer.status, answer.content_type) == (422, "application/problem+json")
+        for other in ("7", "-1", "²", "", "9" * 5000, "1 OR 1=1"):
+            async with session.get("/api/v1/state", params={"partition": other}) as answer:
+                assert (answer.status, answer.content_type) == (422, "application/problem+json"), other
 
     serve(check)
 
