@@ -214,6 +214,13 @@ PANELS = (
         "percentunit",
     ),
     Panel(
+        "Time of the members",
+        "Share of a core that each is asked and taught for.",
+        "timeseries",
+        {"{{model}} {{op}}": f"sum by (model, op) (rate(meander_model_seconds_total{D}[5m]))"},
+        "percentunit",
+    ),
+    Panel(
         "Size of the members",
         "In the last snapshots.",
         "timeseries",

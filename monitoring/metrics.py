@@ -125,6 +125,12 @@ class WorkerCollector(Collector):
             ("model", "op"),
             (models | tally.models).items(),
         )
+        yield self._counter(
+            "control_commands",
+            "Operators' commands, counted in each partition of this worker.",
+            ("action", "outcome"),
+            tally.commands.items(),
+        )
         yield self._counter("batches", "Batches processed.", (), [((), tally.batches)])
         yield self._counter(
             "restores", "Partitions restored.", ("source",), [((s,), n) for s, n in tally.restores.items()]
@@ -240,12 +246,6 @@ class WorkerCollector(Collector):
             "Decisions and their kin.",
             (P, "kind"),
             (((n, kind), count) for n, t in tallies for kind, count in t.transitions.items()),
-        )
-        yield self._counter(
-            "control_commands",
-            "Operators' commands.",
-            (P, "outcome"),
-            (((n, outcome), count) for n, t in tallies for outcome, count in t.commands.items()),
         )
         yield self._counter(
             "nonfinite_predictions",

@@ -178,9 +178,10 @@ class Lane:
             seconds[stage] += share
         seconds["emit"] += clock() - began
         await self._ship(partition, outputs, rows)
-        if self.settings.kafka.latest and source == Source.CONTROL.value:
+        if source == Source.CONTROL.value:
+            self.tally.take_commands([r.value for r in records], outputs)
             tombstones = forgotten(outputs, {r.offset: r.value for r in records})
-            if tombstones:
+            if self.settings.kafka.latest and tombstones:
                 await partition.outbox.put({LATEST: tombstones})
         self.tally.batches += 1
 

@@ -7,12 +7,17 @@ from that moment on. What a partition said again while it caught up is not count
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import product
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+import msgspec
+
+from learners.detectors import SignalKind
 from learners.lineage import Kind, Transition
 from learners.tasks import InsaneAnswerError
-from stream.messages import DeadLetter, Output, Reason, Source
+from stream.messages import Action, Command, DeadLetter, Output, Reason, Source
 from stream.processing.probe import STAGES
 from stream.processing.processor import Processor
 from stream.processing.standing import Standing
@@ -43,6 +48,11 @@ _REFUSALS = {
 }
 
 
+_WATCHED = (
+    (str(SignalKind.DATA), "bins"), (str(SignalKind.PREDICTION), "bins"), (str(SignalKind.PRODUCER), "bins"),
+    (str(SignalKind.LABEL_SILENCE), "silence"),
+)  # fmt: skip
+_command = msgspec.json.Decoder(Command).decode
 _SERVED_BY = attrgetter("message.served_by")
 
 
@@ -122,8 +132,6 @@ class Tally:
         By kind.
     signals
         By kind and detector.
-    commands
-        Operators' commands by outcome (``applied``, ``rejected``).
     loss, scored
         By slot and role: summed loss and the labels behind it.
     nonfinite
@@ -140,8 +148,7 @@ class Tally:
         self.served = {"champion": 0, "rule": 0, "default": 0}
         self.dead_letters = {(str(t), str(r)): 0 for t, reasons in _REFUSALS.items() for r in reasons}
         self.transitions = {str(kind): 0 for kind in Kind}
-        self.signals = {("concept", definition.drift.detector): 0}
-        self.commands = {"applied": 0, "rejected": 0}
+        self.signals = {("concept", definition.drift.detector): 0, **dict.fromkeys(_WATCHED, 0)}
         self.loss: dict[tuple[str, str], float] = {}
         self.scored: dict[tuple[str, str], int] = {}
         self.nonfinite: dict[str, int] = {}
@@ -179,8 +186,6 @@ class Tally:
     def _transition(self, transition: Transition) -> None:
         kind = str(transition.kind)
         self.transitions[kind] += 1
-        if transition.command is not None:
-            self.commands["rejected" if transition.kind is Kind.REJECTED else "applied"] += 1
         if transition.kind is Kind.SIGNAL:
             evidence = transition.evidence
             key = (str(evidence.get("signal", "concept")), str(evidence.get("detector", "")))
@@ -241,6 +246,8 @@ class WorkerTally:
         By stage: where the time of the worker's loop goes.
     models
         Seconds by slot and ``predict`` or ``learn``.
+    commands
+        Operators' commands by action and outcome (``applied``, ``rejected``), counted in each partition.
     batches
         Batches processed.
     restores, rebalances
@@ -251,9 +258,25 @@ class WorkerTally:
         self.latency, self.delay = Histogram(LATENCY_EDGES), Histogram(DELAY_EDGES)
         self.seconds = dict.fromkeys((*STAGES, "other", "emit", "snapshot"), 0.0)
         self.models: dict[tuple[str, str], float] = {}
+        self.commands = dict.fromkeys(product(get_args(Action), ("applied", "rejected")), 0)
         self.batches = 0
         self.restores = {"snapshot": 0, "log": 0}
         self.rebalances = 0
+
+    def take_commands(self, values: Iterable[bytes | None], outputs: Iterable[Output]) -> None:
+        """Count what became of commands: the values of control records, and what came of them."""
+        actions: dict[str, str] = {}
+        for value in values:
+            with suppress(msgspec.DecodeError):  # a tick, or what was refused
+                command = _command(value or b"")
+                actions[command.id] = command.action
+        outcomes = {
+            (o.message.command, "rejected" if o.message.kind is Kind.REJECTED else "applied")
+            for o in outputs
+            if isinstance(o.message, Transition) and o.message.command in actions
+        }
+        for name, outcome in outcomes:
+            self.commands[actions[str(name)], outcome] += 1
 
 
 class PartitionFacts(NamedTuple):

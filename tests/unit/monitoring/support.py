@@ -17,7 +17,10 @@ class Bench:
     def take(self, records: Iterable[Record]) -> None:
         """Process records one batch each, and count."""
         for record in records:
-            self.tally.take(record.source, self.processor.process(record))
+            outputs = self.processor.process(record)
+            self.tally.take(record.source, outputs)
+            if record.source == "control":
+                self.worker.take_commands([record.value], outputs)
             self.worker.batches += 1
         self.worker.delay.add(self.processor.delays)
         self.processor.delays.clear()

@@ -64,7 +64,10 @@ def test_every_series_is_there_at_0_from_the_start() -> None:
     assert value(facts, "transitions_total", partition="0", kind="promoted") == 0
     assert value(facts, "dead_letters_total", partition="0", topic="events", reason="contract") == 0
     assert value(facts, "loss_total", partition="0", model="nb", role="challenger") == 0
-    assert value(facts, "drift_signals_total", partition="0", kind="concept", detector="bet") == 0
+    for kind, detector in (("concept", "bet"), ("data", "bins"), ("label_silence", "silence")):
+        assert value(facts, "drift_signals_total", partition="0", kind=kind, detector=detector) == 0
+    assert value(facts, "model_seconds_total", model="nb", op="learn") == 0
+    assert value(facts, "control_commands_total", action="freeze", outcome="rejected") == 0
     counters = {k: v for k, v in samples(facts).items() if k[0].endswith("_total") and "process" not in k[0]}
     assert set(counters.values()) == {0.0}
     before = set(samples(facts))
@@ -125,7 +128,16 @@ def test_a_promotion_moves_the_counts_to_the_new_role() -> None:
     assert value(facts, "scored_labels_total", partition="0", model="nb", role="challenger") == before
     assert value(facts, "scored_labels_total", partition="0", model="nb", role="champion") == 10
     assert value(facts, "transitions_total", partition="0", kind="promoted") == 1
-    assert value(facts, "control_commands_total", partition="0", outcome="applied") == 1
+    assert value(facts, "control_commands_total", action="promote", outcome="applied") == 1
+    b.take(
+        [
+            inputs.add("control", {"type": "command", "id": "d", "action": "resume"}),
+            inputs.add("control", {"type": "tick", "timestamp": 1}),
+            inputs.add("control", b"{"),
+        ]
+    )
+    assert value(b.facts(), "control_commands_total", action="resume", outcome="rejected") == 1
+    assert value(b.facts(), "control_commands_total", action="promote", outcome="applied") == 1
 
 
 def test_a_partition_that_left_leaves_no_series() -> None:
