@@ -293,7 +293,7 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
         if at == 0 and proof.labels >= drift.min_labels and proof.wealth >= need:
             if member.score.silent > (1.0 - COVERAGE) * (member.score.scored + member.score.silent):
                 continue
-            numbers = _standing(roster, member, rival, proof, need)
+            numbers = compared(member, rival, proof, need)
             reason = (
                 f"{member.slot} has proved better than {rival.slot}: "
                 f"evidence {proof.wealth:.4g}, needs {need:.4g}."
@@ -301,12 +301,12 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
             if best is None or proof.wealth > best.evidence["wealth"]:
                 best = Decision(Kind.PROMOTED, member.number, reason, numbers)
         elif at > 0 and proof.wealth >= need:
-            numbers = _standing(roster, member, rival, proof, need)
+            numbers = compared(member, rival, proof, need)
             place = "takes the place of" if member.replaces else "joins the pool beside"
             reason = f"{member.slot} {place} {rival.slot}: evidence {proof.wealth:.4g}, needs {need:.4g}."
             others.append(Decision(Kind.ADMITTED, member.number, reason, numbers))
         elif member.started and _is_lost(proof, definition):
-            numbers = _standing(roster, member, rival, proof, need)
+            numbers = compared(member, rival, proof, need)
             reason = f"{member.slot} has proved nothing in {proof.labels} labels."
             others.append(Decision(Kind.DROPPED, member.number, reason, numbers))
     for _, member in roster.admitted:
@@ -323,7 +323,8 @@ def _is_lost(proof: Proof, definition: Definition) -> bool:
     return proof.labels >= definition.drift.patience and (not late or proof.bets >= LEAST_BETS)
 
 
-def _standing(roster: Roster, member: Member, rival: Member, proof: Proof, need: float) -> dict[str, Any]:
+def compared(member: Member, rival: Member, proof: Proof, need: float) -> dict[str, Any]:
+    """Return the numbers of a challenger beside whom it must prove better than."""
     return {
         "wealth": proof.wealth,
         "against": proof.against,

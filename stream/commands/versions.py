@@ -116,7 +116,8 @@ def diff(definition: str, first: str, second: str, file: str | None, partition: 
     """
     lineage = _lineage(definition, file, partition)
     a, b = (dict(_facts(_entry(lineage, name))) for name in (first, second))
-    found = {name: (a[name], b[name]) for name in a if a[name] != b[name]}
+    names = dict.fromkeys((*a, *b))
+    found = {n: (a.get(n, "-"), b.get(n, "-")) for n in names if a.get(n) != b.get(n)}
     if as_json:
         _echo(found)
         return
@@ -161,6 +162,8 @@ def _facts(entry: Entry) -> Iterator[tuple[str, Any]]:
     yield "libraries", ", ".join(f"{name} {number}" for name, number in version.libraries.items())
     start, end = version.data_from, version.data_to
     yield "data", f"{start.position} to {end.position}, {when(start.timestamp)} to {when(end.timestamp)}"
+    if version.left_out:
+        yield "left out", ", ".join(version.left_out)
     yield "seed", version.seed
     yield "scores", ", ".join(f"{name} {value:.4g}" for name, value in version.scores.items()) or "-"
     yield "state", "kept then" if version.kept else "not kept"

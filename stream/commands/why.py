@@ -1,15 +1,19 @@
 """``meander why``."""
 
 import json
+import textwrap
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import msgspec
 
 from learners.errors import MeanderError
-from learners.lineage import Transition
+from learners.lineage import Transition, short
 from stream.settings import Settings, load_settings
+
+WIDTH, LONGEST = 110, 60  # characters of a line of evidence, and of one value in it
 
 
 @click.command()
@@ -76,12 +80,36 @@ def tell(transition: Transition, at: int) -> None:
 
 def lines(transition: Transition, at: int) -> Iterator[str]:
     """Yield the lines of a transition with its evidence."""
-    change = " to ".join(v for v in (transition.from_version, transition.to_version) if v)
-    who = f" by {transition.requested_by}" if transition.requested_by else ""
-    yield f"{when(at)}  {transition.kind}{who}  {change}"
+    change = " to ".join(short(v) for v in (transition.from_version, transition.to_version) if v)
+    who = transition.requested_by
+    if who is None and "policy" in transition.evidence:
+        who = f"policy {transition.evidence['policy']}"
+    yield f"{when(at)}  {transition.kind}{f' by {who}' if who else ''}  {change}".rstrip()
     yield f"    {transition.reason}  [{transition.position}]"
-    for name, value in transition.evidence.items():
-        yield f"    {name}: {f'{value:.4g}' if isinstance(value, float) else json.dumps(value)}"
+    evidence = {name: value for name, value in transition.evidence.items() if name != "changes"}
+    if evidence:
+        told = ", ".join(f"{name} {said(value)}" for name, value in evidence.items())
+        yield from textwrap.wrap(told, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    for name, change in transition.evidence.get("changes", {}).items():
+        yield f"    {name}: {' -> '.join(map(said, change))}"
+
+
+def said(value: Any) -> str:
+    """Return a value of some evidence, short.
+
+    >>> said(0.123456), said(["a", 1]), said(None), said(True), said({"x": 2.0}), said([{"name": "a"}])
+    ('0.1235', 'a 1', 'none', 'yes', '{"x": 2.0}', '[{"name": "a"}]')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and value and not any(isinstance(one, dict | list) for one in value):
+        return " ".join(map(said, value))
+    if isinstance(value, dict | list):
+        text = json.dumps(value)
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return "none" if value is None else str(value)
 
 
 def when(at: int) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 from msgspec import structs
 
 from learners.automation import RULES, SERVED, Automation, Check
+from learners.bets import Proof
 from learners.definition import Definition, Model
 from learners.detectors import Signal
 from learners.errors import MeanderError
 from learners.lineage import Kind, Transition
 from learners.policies import Policy
-from learners.policy import Decision, Evidence
+from learners.policy import Decision, Evidence, compared
 from learners.roster import Cause, Member, Mode, Roster
 from learners.scores import Score
 from stream.processing.archive import Archive
@@ -295,17 +296,18 @@ class Conduct:
         cause: Cause = Cause.HAND,
     ) -> Decision:
         """Return the decision that an action comes to, whoever wants it; raises `MeanderError`."""
-        roster, evidence = self.roster, numbers or {}
+        roster, evidence = self.roster, {**(numbers or {}), **self._situation(action)}
         match action:
             case "promote" | "drop":
                 member = roster.find_challenger(target)
+                evidence |= self._beside(member)
                 if action == "drop":
                     roster.check_drop(member)
                 kind = Kind.PROMOTED if action == "promote" else Kind.DROPPED
                 return Decision(kind, member.number, reason, evidence)
             case "rollback" if target is not None:
-                numbers = {**evidence, "archived": target}
-                return Decision(Kind.ROLLED_BACK, None, reason, numbers, archived=target)
+                evidence["archived"] = target
+                return Decision(Kind.ROLLED_BACK, None, reason, evidence, archived=target)
             case "rollback":
                 if roster.previous is None:
                     raise MeanderError("there is no previous champion to roll back to")
@@ -340,6 +342,33 @@ class Conduct:
                     raise MeanderError("an operator holds learning frozen")
                 return Decision(kind, None, reason, evidence, cause)
         raise MeanderError(f"unknown action {action!r}")
+
+    def _situation(self, action: str) -> dict[str, Any]:
+        """Return the numbers that say how things stand when others than evidence decide."""
+        roster, served = self.roster, self.served
+        found: dict[str, Any] = {"served_recent": served.recent} if served.scored else {}
+        if action in ("fallback", "resume"):
+            if self.definition.task == "regression":
+                found["take_over"], found["give_back"] = (
+                    self.evidence.take_over.wealth,
+                    self.evidence.give_back.wealth,
+                )
+            else:
+                found["rules_share"] = roster.pool.rules_share
+        elif action == "rollback":
+            previous = roster.previous
+            if roster.champion.score.scored:
+                found["champion_recent"] = roster.champion.score.recent
+            if previous is not None and previous.score.scored:
+                found["previous_recent"] = previous.score.recent
+        return found
+
+    def _beside(self, member: Member) -> dict[str, Any]:
+        """Return the evidence for a challenger so far."""
+        roster, evidence = self.roster, self.evidence
+        rival = roster.members[roster.rivals[roster.challengers.index(member)]]
+        proof = evidence.proofs.get(member.number, Proof())
+        return compared(member, rival, proof, evidence.need(member.number, self.definition.drift.alpha))
 
     # -- doing it ----------------------------------------------------------------------------------
 

@@ -564,6 +564,9 @@ class Learn:
             evidence["fresh"] = came.fresh
         if came.left:
             evidence["left"] = came.left
+        reason = f"Another definition from here on: {said}."
+        if self.roster.mode is Mode.FALLBACK is not old.roster.mode:
+            reason += " The champion knows nothing yet: only rules answer until it has proved better."
         return Transition(
             kind=Kind.REDEFINED,
             timestamp=0,
@@ -571,7 +574,7 @@ class Learn:
             slot=self.roster.champion.slot if came.reign else None,
             from_version=champion if came.reign else None,
             to_version=self.roster.name(self.roster.champion) if came.reign else None,
-            reason=f"Another definition from here on: {said}.",
+            reason=reason,
             evidence=evidence,
             definitions=(plain(before), plain(after)),
         )
