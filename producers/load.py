@@ -203,6 +203,7 @@ class Load:
         mode: Labels = "inside",
         delay: Law | None = None,
         trouble: Trouble | None = None,
+        rate: float = 1.0,
     ) -> None:
         """Send all samples, and wait until they are acknowledged.
 
@@ -215,10 +216,11 @@ class Load:
         delay
             With ``topic``: label ``i`` is sent just before event ``i + delay``, as by
             `river.stream.simulate_qa`; those that remain, at the end. Default: 0, right after its event. A
-            sample without label is then told to be unavailable. A law of time goes by event time, or by
-            seconds where rows have none.
+            sample without label is then told to be unavailable. A law of time goes by event time.
         trouble
             With ``topic``: what befalls labels on their way.
+        rate
+            Rows a second, for laws of time where rows have no event time.
 
         Raises
         ------
@@ -226,15 +228,19 @@ class Load:
             When records were lost.
         """
         if mode == "topic":
-            self._with_late_labels(stream, delay or constant(0), trouble or Trouble())
+            self._with_late_labels(stream, delay or constant(0), trouble or Trouble(), 1000.0 / rate)
         else:
             for sample in stream:
                 self._ask(sample, sample.label if mode == "inside" else UNSET)
         self._publisher.flush()
 
-    def _with_late_labels(self, stream: Iterable[Sample], delay: Law, trouble: Trouble) -> None:
+    def _with_late_labels(self, stream: Iterable[Sample], delay: Law, trouble: Trouble, step: float) -> None:
         now: int | None = None  # event time of the latest event: when a label comes to be known
-        for sample, label in told(iter(stream), delay, trouble, lambda row: row.timestamp):
+
+        def time_of(row: Sample) -> int:
+            return round(row.number * step) if row.timestamp is None else row.timestamp
+
+        for sample, label in told(iter(stream), delay, trouble, time_of):
             if label is None:
                 self._ask(sample, UNSET)
                 if sample.timestamp is not None:

@@ -163,7 +163,7 @@ def command(
         with Publisher(settings.kafka, topics) as publisher:
             load = Load(publisher, *topics)
             try:
-                load.send(stream, cast("Labels", mode), delay, trouble)
+                load.send(stream, cast("Labels", mode), delay, trouble, rate or 1.0)
             except KeyboardInterrupt:  # what was sent so far is still waited for
                 stopped = True
     except DeliveryError as error:

@@ -102,6 +102,17 @@ def test_a_label_has_the_key_of_its_event_and_the_time_it_came():
     assert log.order == ["er-1", "er-2", "lr-1", "er-3", "lr-2", "lr-3"]
 
 
+@pytest.mark.parametrize(
+    ("rate", "order"), [(1.0, "e1 l1 e2 l2 e3 l3 e4 l4"), (2.0, "e1 e2 l1 e3 l2 e4 l3 l4")]
+)
+def test_a_law_of_time_goes_by_the_rate_where_rows_have_no_time(rate, order):
+    """A second is so many rows."""
+    log, given = Log(), [{**row, "n": str(n + 1)} for n, row in enumerate(rows(4))]
+    stream = samples(given, DEFINITION, Columns(prefix="r", id="n"))
+    Load(log, "events", "labels").send(stream, "topic", parse_delay("1s"), rate=rate)
+    assert order.split() == log.order
+
+
 def test_a_missing_label_is_unavailable_and_a_wrong_one_is_sent():
     """An empty cell says that no truth will come; a class not declared is for the contract to refuse."""
     given_rows = [{"x": 1, "target": ""}, {"x": 2, "target": "perhaps"}]
