@@ -423,7 +423,7 @@ class Lane:
             async with self._lock:
                 if self.partitions.get(number) is not partition or not (self.ready and self.lease.held):
                     continue
-                for source, records in await self._gaps.behind(partition):
+                for source, records in await self._gaps.behind(partition, self.processed):
                     await self._process(Batch.of(self.settings.topic(source), number, records), partition)
 
     def _behind(self, number: int) -> bool:

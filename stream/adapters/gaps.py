@@ -19,6 +19,7 @@ from stream.messages import Record
 from stream.processing.recovery import REMEDY, check_identities
 from stream.settings import Settings
 
+LOOKS = 15  # after which a batch that other partitions' batches held up would have been taken
 log = logging.getLogger("meander.worker")
 
 
@@ -37,7 +38,7 @@ class Gaps:
 
     def __init__(self, settings: Settings, app: Any, open_history: Callable[[], KafkaLog]) -> None:
         self._settings, self._app, self._open = settings, app, open_history
-        self._seen: dict[tuple[int, str], tuple[int, int]] = {}  # where it stood, and the consumer
+        self._seen: dict[tuple[int, str], tuple[tuple[int, int], int, int]] = {}  # gap, processed, looks
         self._empty: dict[tuple[int, str], tuple[int, int]] = {}  # between these there is nothing
 
     async def before(self, batch: Batch, partition: Partition, source: str) -> list[Record]:
@@ -58,10 +59,15 @@ class Gaps:
             return []
         return await self._between(partition, source, expected, first)
 
-    async def behind(self, partition: Partition) -> list[tuple[str, list[Record]]]:
-        """Return what the consumer has read and nobody was given, once that is so for two looks.
+    async def behind(self, partition: Partition, processed: int) -> list[tuple[str, list[Record]]]:
+        """Return what the consumer has read and nobody was given, for so long that it waits in no queue.
 
         What it jumped over at the end of a topic is followed by nothing that would tell.
+
+        Parameters
+        ----------
+        processed
+            Records that the worker has processed so far: none since the last look means empty queues.
         """
         found: list[tuple[str, list[Record]]] = []
         number = partition.processor.partition
@@ -73,13 +79,15 @@ class Gaps:
                 self._seen.pop(place, None)
                 continue
             gap = expected, state.position
-            if self._seen.get(place) == gap and self._empty.get(place) != gap:
+            before, then, looks = self._seen.get(place, (None, 0, 0))
+            looks = looks + 1 if before == gap else 0
+            if looks and (processed == then or looks >= LOOKS) and self._empty.get(place) != gap:
                 between = await self._between(partition, source, *gap)
                 if between:
                     found.append((source, between))
                 else:
                     self._empty[place] = gap
-            self._seen[place] = gap
+            self._seen[place] = gap, processed, looks
         return found
 
     async def _between(self, partition: Partition, source: str, expected: int, end: int) -> list[Record]:

@@ -348,7 +348,7 @@ def test_inputs_that_come_twice_are_taken_once(tmp_path: Path) -> None:
 
 
 def test_inputs_that_were_skipped_at_the_end_are_read_again(tmp_path: Path) -> None:
-    """Nothing comes after them: the consumer stands further than what was processed, for two looks."""
+    """Nothing comes after them: the consumer stands further than what was processed, and all is quiet."""
 
     async def story() -> None:
         restored = Restored(tmp_path)
@@ -356,11 +356,13 @@ def test_inputs_that_were_skipped_at_the_end_are_read_again(tmp_path: Path) -> N
         await restored.take(0, 2)
         restored.consumer.positions[restored.events] = 8  # two markers of a transaction behind the records
         await restored.lane.fill_gaps()
-        assert restored.lane.processed == 2
+        restored.lane.processed += 1  # of another partition: what was read may still wait behind it
+        await restored.lane.fill_gaps()
+        assert restored.lane.processed == 3
         await restored.lane.fill_gaps()
         await restored.lane.fill_gaps()
         await restored.lane.fill_gaps()
-        assert restored.lane.processed == 6
+        assert restored.lane.processed == 7
         assert await restored.answered() == [0, 1, 2, 3, 4, 5]
 
     asyncio.run(story())
