@@ -82,7 +82,8 @@ class Board:
     def take_transition(self, partition: int, at: int, transition: Transition) -> None:
         """Take one record of the transitions topic; ``at`` is the record's time."""
         if transition.command is not None:
-            self.commands.setdefault(transition.command, {})[partition] = transition
+            # the first counts: where a command comes again, that it is refused is no news of it
+            self.commands.setdefault(transition.command, {}).setdefault(partition, transition)
             if len(self.commands) > HAPPENINGS:
                 del self.commands[next(iter(self.commands))]
         if transition.kind in QUIET:

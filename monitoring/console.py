@@ -1,6 +1,7 @@
 """Puts board, feed, desk and guard together: what a worker and ``meander ops`` serve alike."""
 
 import logging
+import threading
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -21,13 +22,14 @@ class LazySender:
     """Sends commands over a connection that is opened with the first."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._opening = settings, threading.Lock()
         self._controller: Controller | None = None
 
     def __call__(self, commands: Mapping[int, Command]) -> None:
         """Send to each partition its command; see `producers.control.Controller.send`."""
-        if self._controller is None:
-            self._controller = Controller(self._settings)
+        with self._opening:  # two may act for the first time at once
+            if self._controller is None:
+                self._controller = Controller(self._settings)
         self._controller.send(commands)
 
 

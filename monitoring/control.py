@@ -1,5 +1,6 @@
 """The operator's desk: a request becomes a command for each partition, followed until it took effect."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -25,6 +26,7 @@ ONE_PARTITION = {
     "install": "A state was learned from one partition: say which.",
 }
 REMEMBERED = 500  # actions
+DAY = 86_400_000  # milliseconds
 
 
 class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -127,7 +129,6 @@ class Desk:
     def __init__(self, board: Board, send: Callable[[Mapping[int, Command]], None]) -> None:
         self._board, self._send = board, send
         self._actions: dict[str, tuple[ActionRequest, str | None, list[int]]] = {}
-        self._keys: dict[str, str] = {}
 
     def plan(
         self, request: ActionRequest, operator: str | None, key: str | None, now: int
@@ -148,21 +149,26 @@ class Desk:
         RefusedError
             With the problem.
         """
-        if key is not None and key in self._keys:
-            identifier = self._keys[key]
-            if self._actions.get(identifier, (request,))[0] != request:
+        who = operator or request.operator
+        identifier = secrets.token_hex(8) if key is None else self._identifier(who, key, now)
+        if identifier in self._actions:
+            if self._actions[identifier][0] != request:
                 sentence = "This Idempotency-Key came with another action before. Use a new one."
                 raise _refused(422, "key_reused", sentence)
             return identifier, {}
         partitions = self._partitions(request)
+        if (
+            identifier in self._board.commands
+        ):  # sent by another server, or by this one before it was restarted
+            self._remember(identifier, request, who, partitions)
+            return identifier, {}
         self._check(request, partitions)
-        identifier = secrets.token_hex(8)
         commands = {
             number: Command(
                 id=identifier,
                 action=request.action,
                 target=request.target,
-                operator=operator or request.operator,
+                operator=who,
                 verified=operator is not None,
                 reason=request.reason,
                 override=request.override,
@@ -172,19 +178,31 @@ class Desk:
             )
             for number in partitions
         }
-        self._actions[identifier] = request, operator or request.operator, partitions
-        if key is not None:
-            self._keys[key] = identifier
-        if len(self._actions) > REMEMBERED:
-            del self._actions[next(iter(self._actions))]
-        if len(self._keys) > REMEMBERED:
-            del self._keys[next(iter(self._keys))]
+        self._remember(identifier, request, who, partitions)
         return identifier, commands
 
+    def _identifier(self, who: str | None, key: str, now: int) -> str:
+        """Return the id of the command that an operator's key stands for, the same on every server for a day.
+
+        Partitions carry out an id once, so neither another worker nor a restart makes a second command of it.
+        """
+        today, yesterday = (
+            hashlib.sha256(f"{who or ''}\0{key}\0{day}".encode(errors="replace")).hexdigest()[:16]
+            for day in (now // DAY, now // DAY - 1)
+        )
+        known = yesterday in self._actions or yesterday in self._board.commands
+        return yesterday if known else today
+
+    def _remember(
+        self, identifier: str, request: ActionRequest, who: str | None, partitions: list[int]
+    ) -> None:
+        self._actions[identifier] = request, who, partitions
+        if len(self._actions) > REMEMBERED:
+            del self._actions[next(iter(self._actions))]
+
     def forget(self, identifier: str) -> None:
-        """Forget an action that was not sent, and its key."""
+        """Forget an action that was not sent."""
         self._actions.pop(identifier, None)
-        self._keys = {key: known for key, known in self._keys.items() if known != identifier}
 
     def send(self, commands: Mapping[int, Command]) -> None:
         """Send commands; returns once they are acknowledged."""

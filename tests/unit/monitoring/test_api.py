@@ -17,7 +17,7 @@ from learners.definition import parse_definition
 from monitoring import openapi
 from monitoring.api import Api
 from monitoring.board import Board
-from monitoring.control import Desk
+from monitoring.control import ActionRequest, Desk
 from monitoring.guard import Guard, InsecureError, read_operators
 from producers.connection import TopicError
 from stream.messages import Command, Kind, Transition
@@ -605,6 +605,30 @@ def test_a_key_of_another_action_is_refused_and_one_that_was_not_sent_is_free_ag
         assert (status, len(deployment.sent)) == (202, 1)
         status, problem = await post(session, {**FREEZE, "action": "unfreeze"}, **{"Idempotency-Key": "k1"})
         assert (status, problem["type"], len(deployment.sent)) == (422, "key_reused", 1)
+
+    serve(check)
+
+
+def test_a_key_acts_once_whichever_server_it_comes_to() -> None:
+    """Sent to another worker, or after a restart: the same command, which partitions carry out once."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        key = {"Idempotency-Key": "k1"}
+        one = (await post(session, FREEZE, **key))[1]
+        deployment.hand.drain(deployment.board)
+        other = Desk(deployment.board, deployment.send)
+        request = msgspec.convert(FREEZE, ActionRequest)
+        identifier, commands = other.plan(request, None, "k1", NOW)
+        assert (identifier, commands) == (one["id"], {})
+        assert other.state(identifier).status == "applied"  # type: ignore[union-attr]
+        unheard = Desk(Board("tiny", "binary", 2), deployment.send)  # has not read the transitions yet
+        identifier, commands = unheard.plan(request, None, "k1", NOW)
+        unheard.send(commands)
+        assert identifier == one["id"]
+        assert [p.books.control for p in deployment.processors] == [2, 2]
+        async with session.get(f"/api/v1/actions/{identifier}") as answer:
+            assert (await answer.json())["status"] == "applied"
+        assert other.plan(request, "eve", "k1", NOW)[0] != one["id"]  # another operator's key is another
 
     serve(check)
 
