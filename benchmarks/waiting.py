@@ -3,9 +3,9 @@
 Ten numeric features, three members. For each number that waits: bytes of memory for one; microseconds of an
 event, of a label that comes (of a random one of those that wait) and of one whose time is over; the first
 snapshot, written in pieces between batches; one when 1,000 more wait; how long a restart takes; and the
-longest that any of this held a partition up (a tick apart, which ends up to 20,000 waits while inputs are
-silent). Time is processor time, and garbage is collected as
-seldom as in a worker: with Python's own settings one that walks through all that waits falls into any.
+longest that any of this held a partition up (but for ticks, which end up to 5,000 waits, while inputs are
+silent). Time is processor time, and garbage is collected as seldom as in a worker: with Python's own settings
+one that walks through all that waits falls into any.
 """
 
 import gc

@@ -26,7 +26,7 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
     Mode.FALLBACK: ("fallback",),
 }
 NEVER = -(2**62)  # the watermark before the first event
-MOST_AT_A_TICK = 20_000  # the same of a tick: nobody waits for an answer
+MOST_AT_A_TICK = 5_000  # the same of a tick: hardly anybody waits for an answer then
 MOST_AT_ONCE = 1000  # waits that one input may end, so that no input takes long
 _SILENT = ("champion_silent",)
 _UNTIMELY = ("timestamp",)

@@ -303,3 +303,22 @@ def test_an_event_sent_again_takes_no_label_from_the_first() -> None:
     partition.label("a", 2)
     assert partition.event("a", 3) == []
     assert (books.learned, books.duplicate, books.unaccounted) == (1, 2, 0)
+
+
+def test_a_correction_while_a_snapshot_fails_loses_nothing() -> None:
+    """What is kept of older events is written again in its order, whatever was changed in between."""
+    partition = Partition(keep_limit=10)
+    for identifier in "abc":
+        partition.event(identifier, 0)
+        partition.label(identifier, 1)
+    partition.p.checkpoint()  # on its way to the store, which will refuse it
+    partition.label("c", 2, "no", corrects=True)
+    partition.p.write_all_again()
+    data, appended = partition.p.checkpoint()
+    stored: dict[str, bytes] = {}
+    for segment, more in appended:
+        stored[segment] = stored.get(segment, b"") + more
+    other = Processor(partition.p.definition)
+    other.restore(data, read=lambda segment, length: stored[segment][:length])
+    assert other.serve.settled.whole() == partition.p.serve.settled.whole()
+    assert [other.serve.knows(identifier) for identifier in "abcd"] == [True, True, True, False]
