@@ -245,8 +245,11 @@ class Serve:
 
     def overdue(self) -> bool:
         """Whether the wait of anything may be over: quickly told, of every event."""
-        watermark = self.watermark
-        return self.pending.floor < watermark - self._ttl or self.early.floor < watermark
+        pending, early, watermark = self.pending.floor, self.early.floor, self.watermark
+        if pending >= watermark - self._ttl and early >= watermark:
+            return False
+        now = self.time
+        return pending < now - self._ttl or early < now
 
     def expire(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Example]]:
         """End the wait of what is older than declared, so many at a time.
