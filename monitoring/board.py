@@ -20,7 +20,7 @@ from monitoring.view import (
     SignalRow,
     View,
 )
-from stream.processing.standing import BLIND, MemberStanding, Status
+from stream.processing.standing import BLIND, CHANGES, MemberStanding, Status
 from stream.processing.tally import DELAY_EDGES, LATENCY_EDGES
 
 WINDOW = 10_000  # milliseconds that rates look back
@@ -30,6 +30,7 @@ POINTS = 900
 HAPPENINGS = 400
 COVERS = 0.9  # share of the events that a rule must answer to stand for the rules
 TOGETHER = 60_000  # milliseconds within which the same in several partitions counts as one
+UNCHANGED = frozenset({Kind.SIGNAL_ENDED, Kind.ARCHIVED})  # they raise the revision, but nobody else answers
 QUIET = frozenset({Kind.ORDERED, Kind.EXPIRED})
 
 
@@ -142,7 +143,7 @@ class Board:
         alive = [s for s in shown if now - s.at <= SILENT]
         happenings = [h for h in reversed(self._told()) if partition is None or partition in h.partitions]
         serving, sentence, why = sentence_of(rows, self.deployment)
-        changes = [h for h in happenings if h.kind not in ("signal", "rejected", "signal_ended")]
+        changes = [h for h in happenings if h.kind in CHANGES and h.kind not in UNCHANGED]
         change = next(iter(changes), None)
         if any(row.serving == "fallback" for row in rows):  # whatever challengers did since
             change = next((h for h in changes if h.kind == Kind.FELL_BACK), change)

@@ -1,7 +1,7 @@
 "use strict";
 /* Error curves on uPlot: lines that differ in dash as well as colour, numbered markers, and a ribbon of who served. */
 
-const MARKS = { signal: "bad", failed: "bad", fell_back: "rules", promoted: "champion", resumed: "champion", warmed_up: "champion", rolled_back: "champion" };
+const MARKS = { signal: "bad", failed: "bad", fell_back: "rules", promoted: "champion", resumed: "champion", warmed_up: "champion", rolled_back: "champion", installed: "champion", benched: "bad" };
 const LINES = {
   served: { colour: "--ink", width: 1.2, dash: [] },
   champion: { colour: "--accent", width: 2.4, dash: [] },

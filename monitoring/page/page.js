@@ -8,6 +8,7 @@ const KINDS = {
   promoted: "Promoted", dropped: "Dropped", fell_back: "Fell back", resumed: "Resumed", failed: "Failed", rolled_back: "Rolled back", frozen: "Frozen",
   unfrozen: "Unfrozen", rejected: "Command rejected", admitted: "Admitted", updated: "Update started", advised: "Waits for approval", applied: "Policy followed",
   kept: "Kept after its check", undone: "Undone after its check", forgotten: "Forgotten",
+  redefined: "Definition changed", benched: "Benched", returned: "Back from the bench", installed: "Installed", archived: "State kept",
 };
 const SIGNALS = { concept: "Concept drift", data: "Data drift", prediction: "Prediction drift", label_silence: "Labels fell silent", producer: "Producer fault", latency: "Latency" };
 const ROLES = { champion: "champion", challenger: "challenger", previous: "previous", fallback: "rule" };

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from aiohttp import ClientSession, web
 
 from learners.definition import parse_definition
+from learners.detectors import SignalKind
 from monitoring import openapi
 from monitoring.api import Api
-from monitoring.board import Board
+from monitoring.board import QUIET, Board
 from monitoring.control import ActionRequest, Desk
 from monitoring.guard import Guard, InsecureError, read_operators
 from producers.connection import TopicError
@@ -664,3 +666,14 @@ def test_forged_sessions_open_nothing() -> None:
         assert deployment.sent == []
 
     serve(check, operators={DIGEST: "ada"})
+
+
+def test_the_page_has_words_for_whatever_may_happen() -> None:
+    """Every kind of transition that is told, every kind of signal."""
+    script = (REPOSITORY / "monitoring" / "page" / "page.js").read_text(encoding="utf-8")
+
+    def words(name: str) -> set[str]:
+        return set(re.findall(r"(\w+): \"", script.partition(f"const {name} = {{")[2].partition("};")[0]))
+
+    assert {str(kind) for kind in set(Kind) - QUIET} <= words("KINDS")
+    assert set(map(str, SignalKind)) <= words("SIGNALS")
