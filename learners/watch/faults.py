@@ -30,13 +30,21 @@ def fault(alarm: Alarm, kind: str) -> tuple[str, str] | None:
         return f"is missing in {alarm.after:.0%} of the events (before: {alarm.before:.1%})", ""
     if alarm.cell == REFUSED:
         return f"breaks the contract in {alarm.after:.0%} of the events (before: {alarm.before:.1%})", ""
-    if len(alarm.values) < FEW or kind == "presence":
+    if kind == "presence":
         return None
-    values, counts = np.unique(alarm.values, return_counts=True)
-    if counts.max() >= SAME * len(alarm.values) and alarm.profile.top < OFTEN:
+    # it may have begun in the middle of the block, among values that by chance looked like it
+    late = alarm.values[len(alarm.values) // 2 :]
+    return _stuck_or_rescaled(alarm.values, alarm, kind) or _stuck_or_rescaled(late, alarm, kind)
+
+
+def _stuck_or_rescaled(seen: Floats, alarm: Alarm, kind: str) -> tuple[str, str] | None:
+    if len(seen) < FEW:
+        return None
+    values, counts = np.unique(seen, return_counts=True)
+    if counts.max() >= SAME * len(seen) and alarm.profile.top < OFTEN:
         value = float(values[counts.argmax()])
         return "is constant", f"{value:g}" if kind == "number" else alarm.words
-    words = rescaled(alarm.values[np.isfinite(alarm.values)], alarm.profile) if kind == "number" else None
+    words = rescaled(seen[np.isfinite(seen)], alarm.profile) if kind == "number" else None
     return None if words is None else (words, "")
 
 

@@ -99,3 +99,15 @@ def test_doubled_answers_are_shown(report):
     )
 
     assert "100.0%, 2 doubled" in report.markdown([run])
+
+
+@pytest.mark.parametrize("kind", ["two classes", "eleven classes", "numbers"])
+def test_cost_of_a_member_is_that_of_deciding(kind, monkeypatch):
+    """Members that answer from a list go through the real `Learn`: eight take longer than two."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    members = __import__("members")
+    from learners.recipes import RECIPES
+
+    before = dict(RECIPES)
+    assert 0.0 < members.micros(kind, 2, 300) < members.micros(kind, 8, 300)
+    assert before == RECIPES

@@ -4,12 +4,15 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learners.definition import Definition, parse_definition
 from learners.detectors import Signal, SignalKind
 from learners.errors import DefinitionError
+from learners.watch.faults import fault
 from learners.watch.silence import LabelSilence
+from learners.watch.tally import Alarm, Profile
 from learners.watch.watcher import Watcher
 
 
@@ -213,3 +216,16 @@ def test_settings_that_cannot_be(watch: dict[str, Any], message: str) -> None:
     """The error names the key and what to write instead."""
     with pytest.raises(DefinitionError, match=message):
         definition(**watch)
+
+
+def test_a_fault_that_begins_within_a_block_is_still_the_senders() -> None:
+    """Values that by chance looked like it came before: the later half of them tells."""
+    healthy, profile = [5.1, 5.3, 4.9, 5.2, 5.0, 5.4], Profile(quartiles=[4.0, 5.0, 6.0], top=0.05)
+
+    def alarm(values: list[float]) -> Alarm:
+        return Alarm(0, 3, 0.1, 0.9, 2000, np.array(values), "", profile)
+
+    assert fault(alarm([*healthy, *[5.2] * 14]), "number") == ("is constant", "5.2")
+    scaled = [100.0 * v for v in (3.9, 4.4, 5.0, 5.5, 6.1, 4.8, 5.2, 6.4, 3.7, 5.9)]
+    assert "about 100 times" in (fault(alarm([*healthy, *scaled, *scaled]), "number") or ("",))[0]
+    assert fault(alarm([*healthy, 7.0, 7.5, 8.1, 7.7, 8.4, 7.2, 7.9, 8.8]), "number") is None
