@@ -1,6 +1,7 @@
 """``POST /api/v1/predict``: the answer that the topic would give, at once."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,7 +20,10 @@ from stream.messages import Name, Prediction, Record, Source, Time
 from stream.processing.processor import Processor
 
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]  # time, key, value, headers
+log = logging.getLogger("meander.ops")
+
 MOST = 1000  # events in one request
+PATIENCE = 10.0  # seconds until events that are published must be acknowledged
 TURN = 32  # of which so many are answered at a time
 
 
@@ -149,11 +153,16 @@ class Counter:
         Of the events topic.
     rate
         Events a second at the most.
+    patience
+        Seconds until events that are published must be acknowledged.
     """
 
-    def __init__(self, worker: Answerer, guard: Guard, partitions: int, rate: float) -> None:
+    def __init__(
+        self, worker: Answerer, guard: Guard, partitions: int, rate: float, patience: float = PATIENCE
+    ) -> None:
         self._worker, self._guard, self._allowance = worker, guard, Allowance(rate)
-        self._partitions = partitions
+        self._partitions, self._patience = partitions, patience
+        self._late: set[asyncio.Future[list[None]]] = set()  # being sent still
         self._decoder = msgspec.json.Decoder(Asking)
         self._encoder = msgspec.json.Encoder()
 
@@ -175,10 +184,7 @@ class Counter:
                 await asyncio.sleep(0)
             answers.append(self._answer(number, event))
         if asking.publish:
-            try:
-                await self._publish(events)
-            except MeanderError as error:
-                raise refuse(503, "not_sent", f"Kafka does not take the events: {error}") from None
+            await self._publish(events)
         body = self._encoder.encode(Answers(answers=answers, published=asking.publish))
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -186,7 +192,25 @@ class Counter:
         rows: dict[int, list[Row]] = {}
         for event in events:
             rows.setdefault(event.partition, []).append((event.timestamp, event.key, event.value, []))
-        await asyncio.gather(*(self._worker.publish(partition, found) for partition, found in rows.items()))
+        sending = asyncio.gather(
+            *(self._worker.publish(partition, found) for partition, found in rows.items())
+        )
+        await asyncio.wait([sending], timeout=self._patience)
+        if not sending.done():  # it goes on: what is on its way cannot be called back
+            self._late.add(sending)
+            sending.add_done_callback(self._arrived)
+            sentence = f"Kafka has not acknowledged the events within {self._patience:g} s; it still may."
+            more = "Send them again with the same ids: each is taken once."
+            raise refuse(503, "not_acknowledged", f"{sentence} {more}")
+        try:
+            sending.result()
+        except MeanderError as error:
+            raise refuse(503, "not_sent", f"Kafka does not take the events: {error}") from None
+
+    def _arrived(self, sending: asyncio.Future[list[None]]) -> None:
+        self._late.discard(sending)
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            log.warning("events.not.sent error=%s", error)
 
     def _read(self, body: bytes) -> Asking:
         try:

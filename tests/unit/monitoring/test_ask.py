@@ -27,7 +27,7 @@ class Worker:
         self.definition = definition(scope="partition", warm_up=0)
         self.processors = {n: Processor(self.definition, n) for n in held}
         self.rows: dict[int, list[Row]] = {}
-        self.fails = False
+        self.fails, self.slow = False, 0.0
         for i in range(learned):
             message = {
                 "id": f"e{i}",
@@ -48,6 +48,7 @@ class Worker:
         return self.processors
 
     async def publish(self, partition: int, rows: list[Row]) -> None:
+        await asyncio.sleep(self.slow)
         if self.fails:
             raise MeanderError("the broker is away")
         self.rows.setdefault(partition, []).extend(rows)
@@ -64,7 +65,7 @@ def serve(worker: Worker, check: Check, *, partitions: int = 1, rate: float = 1e
         guard = Guard(Web(), operators)
         application = web.Application()
         application.middlewares.append(guard.middleware())
-        Counter(worker, guard, partitions, rate).add_to(application)
+        Counter(worker, guard, partitions, rate, patience=0.2).add_to(application)
         runner = web.AppRunner(application)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -162,6 +163,11 @@ def test_published_events_reach_the_partition_of_their_key() -> None:
         assert sum(map(len, worker.rows.values())) == 8
         worker.fails = True
         assert (await ask(session, {"events": events, "publish": True}))[0] == 503
+        worker.fails, worker.slow = False, 0.4
+        status, problem = await ask(session, {"events": events[:1], "publish": True})
+        assert (status, problem["type"]) == (503, "not_acknowledged")
+        await asyncio.sleep(0.4)  # what was on its way has arrived all the same
+        assert sum(map(len, worker.rows.values())) == 9
 
     serve(worker, check, partitions=4)
 
