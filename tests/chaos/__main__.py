@@ -63,15 +63,14 @@ def play(
             row = Row(scenario, stage.run(), judge(stage.settings))
         finally:
             if row is None or not row.verdict.good:
-                click.echo(
-                    f"What workers said, and what they saved: {_kept(folder / 'stage', name)}", err=True
-                )
+                kept(folder / "stage", name)
         return row
 
 
-def _kept(stage: Path, name: str) -> Path:
-    """Return where logs, definition and snapshots of a run that failed are from now on."""
-    return Path(shutil.copytree(stage, FAILURES / name, ignore=shutil.ignore_patterns("ballast")))
+def kept(stage: Path, name: str) -> None:
+    """Keep logs, definition and snapshots of a run that failed, and say where."""
+    place = shutil.copytree(stage, FAILURES / name, ignore=shutil.ignore_patterns("ballast"))
+    click.echo(f"What workers said, and what they saved: {place}", err=True)
 
 
 def _made(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from stream.adapters.brokers import java_kafka
+from tests.chaos.__main__ import kept
 from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import Stage, Watch
 from tests.chaos.verifier import judge
@@ -52,6 +53,10 @@ def main(minutes: float, settled: float, rate: float) -> None:
             stage.flood.start()
             for minute in range(1, round(minutes) + 1):
                 time.sleep(60)
+                gone = [child.last_words(40) for child in workers if child.pid is None]
+                if gone:
+                    kept(stage.folder, deployment)
+                    raise click.ClickException("\n".join(gone))
                 sizes = {number: resident(child.pid) for number, child in enumerate(workers)}
                 began = sizes if minute == max(1, round(settled)) else began
                 shown = "  ".join(f"{size:.0f} MB" for size in sizes.values())
