@@ -58,7 +58,9 @@ def label_trouble(command: "Callable[..., Any]") -> "Callable[..., Any]":
         if outage is not None:
             low, dash, high = outage.partition("-")
             if not (dash and low.isdecimal() and high.isdecimal() and int(low) < int(high)):
-                raise click.BadParameter(f"{outage!r} is no span of rows: write e.g. 1000-3000")
+                raise click.BadParameter(
+                    f"{outage!r} is no span of rows: write e.g. 1000-3000", param_hint="--label-outage"
+                )
             span = int(low), int(high)
         made = Trouble(loss=loss, unavailable=unavailable, twice=twice, wrong=wrong, outage=span)
         return command(trouble=None if made == Trouble() else made, **rest)
