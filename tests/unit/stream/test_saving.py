@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.adapters.file_store import FileStore
-from stream.adapters.lane import Settled
+from stream.adapters.outbox import Settled
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition
 from stream.adapters.saving import PIECE, Saver
@@ -77,18 +77,19 @@ def test_batches_go_on_while_all_that_waits_is_written(tmp_path: Path) -> None:
     store.appended, turns = [], []
 
     async def tell(saver: Saver, lock: asyncio.Lock) -> None:
-        async def batches() -> None:
-            for n in range(100):
-                async with lock:
-                    turns.append(len(store.appended))
+        saving, n = asyncio.create_task(saver.save()), 0
+        while not saving.done():
+            async with lock:
+                turns.append(len(store.appended))
+                if n < 100:
                     number = 5 * PIECE + n
                     event = {"id": f"e{number}", "features": {"x": 1.0, "y": 2.0}}
                     processor.process(record("events", number, event, number))
                     processor.process(record("labels", n, {"id": f"e{n}", "label": "yes"}, number))
-                await asyncio.sleep(0)
-
-        await asyncio.gather(saver.save(), batches())
-        await saver.save()
+                    n += 1
+            await asyncio.sleep(0.001)
+        await saving
+        await saver.save(last=True)
 
     story(processor, store, tell)
     assert len(set(turns)) >= 4  # so many different pieces had been written when a batch had its turn
