@@ -9,9 +9,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import aiokafka.errors
+import kafka.errors
 from faust.types import TP
 
-from learners.errors import LostStateError
+from learners.errors import LostStateError, MeanderError
 from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import Batch, kafka_consumer
 from stream.adapters.partition import Partition
@@ -19,8 +21,16 @@ from stream.messages import Record
 from stream.processing.recovery import REMEDY, check_identities
 from stream.settings import Settings
 
+BROKEN = (aiokafka.errors.KafkaError, kafka.errors.KafkaError, MeanderError)
 LOOKS = 15  # after which a batch that other partitions' batches held up would have been taken
 log = logging.getLogger("meander.worker")
+
+
+def _unless_lost(error: Exception) -> None:
+    """Let trouble with the broker pass, and raise what is wrong with the log."""
+    if isinstance(error, LostStateError):
+        raise error
+    log.warning("inputs.unread reason=%s", error)
 
 
 class Gaps:
@@ -55,7 +65,10 @@ class Gaps:
         if first == expected:
             return []
         if first < expected:
-            await asyncio.to_thread(self._check_topics, partition, source)
+            try:
+                await asyncio.to_thread(self._check_topics, partition, source)
+            except BROKEN as error:
+                _unless_lost(error)  # it is asked again with the next batch
             return []
         return await self._between(partition, source, expected, first)
 
@@ -82,7 +95,11 @@ class Gaps:
             before, then, looks = self._seen.get(place, (None, 0, 0))
             looks = looks + 1 if before == gap else 0
             if looks and (processed == then or looks >= LOOKS) and self._empty.get(place) != gap:
-                between = await self._between(partition, source, *gap)
+                try:
+                    between = await self._between(partition, source, *gap)
+                except BROKEN as error:
+                    _unless_lost(error)
+                    continue  # it is looked at again
                 if between:
                     found.append((source, between))
                 else:
