@@ -106,8 +106,9 @@ def command(
     status = 0
     for number in numbers:
         candidate, digest = _again(settings, number, version, left_out, accept_loss)
-        _show(candidate, digest, definition)
+        _show(candidate, digest)
         if not install:
+            click.echo(f'To install it: meander install {definition} {digest[:12]} --reason "..."')
             continue
         worse = _worse(candidate)
         if worse is not None:
@@ -183,7 +184,7 @@ def _version(log: Log, number: int, wanted: str) -> tuple[int, int]:
     return int(version), int(learned)
 
 
-def _show(candidate: Candidate, digest: str, definition: str) -> None:
+def _show(candidate: Candidate, digest: str) -> None:
     origin = candidate.origin
     click.echo(f"partition {origin.partition}: {about(origin)}")
     if origin.left_out:
@@ -198,7 +199,6 @@ def _show(candidate: Candidate, digest: str, definition: str) -> None:
     if not candidate.serves:
         click.echo("  At its end rules would answer: it has not proved better than they.")
     click.echo(f"In the store: {digest}")
-    click.echo(f'To install it: meander install {definition} {digest[:12]} --reason "..."')
 
 
 def _period(scored: Scored) -> str:

@@ -4,10 +4,12 @@ When one is kept, and when it goes, depends on labels and event time alone, so t
 """
 
 import zlib
+from datetime import UTC, datetime
 
 import msgspec
 
 from learners import pickling
+from learners.contract import TIME_LIMIT
 from learners.definition import BLEND, Definition, parse_duration
 from learners.errors import MeanderError, SnapshotError
 from learners.lineage import Descent, short
@@ -93,21 +95,22 @@ class Archive:
             When there is none.
         """
         self._expire(now)
-        found = self.names
+        found, asked = self.names, f"of {target}"
         if target.startswith(AT):
-            try:
-                time = int(target.removeprefix(AT))
-            except ValueError:
-                raise MeanderError(f"{target!r} is no time: {AT} and milliseconds since 1970") from None
+            digits = target.removeprefix(AT)
+            if not digits.isdecimal() or int(digits) > TIME_LIMIT:
+                raise MeanderError(f"{target!r} is no time: {AT} and milliseconds since 1970")
+            time = int(digits)
+            asked = f"before {datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
             found = [name for t, name in self._marks if t <= time]
         else:
             found = [n for n in found if target in (n, short(n), short(n).partition("@")[0])]
         if not found:
             versions, there = self._definition.versions, ", ".join(map(short, self.names)) or "none"
             raise MeanderError(
-                f"no state of {target} is kept; there are: {there}. The last {versions.keep} of "
+                f"no state {asked} is kept; there are: {there}. The last {versions.keep} of "
                 f"{versions.age} are kept ([versions] in the definition). What is older can only be learned "
-                "again from the log: meander rebuild DEFINITION"
+                "again from the log: meander rebuild DEFINITION --to VERSION"
             )
         return found[-1]
 

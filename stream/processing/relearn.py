@@ -128,7 +128,7 @@ class Judge:
     def scores(self) -> tuple[Scored, ...]:
         """Return the comparison, period by period."""
         found = [(name, self._sums[name]) for name in (BEFORE, SINCE, ALL) if name in self._sums]
-        if self._lately:
+        if ALL in self._sums and self._sums[ALL][0] > LATELY:
             found.append((RECENT, [sum(column) for column in zip(*self._lately, strict=True)]))
         return tuple(self._scored(name, sums) for name, sums in found)
 

@@ -133,7 +133,10 @@ def test_what_is_old_goes_by_count_and_by_age() -> None:
     assert refused["kind"] == "rejected"
     assert "no state of v1@40 is kept; there are: v1@50, v1@60" in refused["reason"]
     assert "meander rebuild" in refused["reason"]
-    assert story.command("c2", "rollback", target="at:noon")["kind"] == "rejected"
+    for number, target in enumerate(("at:noon", "at:-5", f"at:{10**200}")):
+        assert "is no time" in story.command(f"t{number}", "rollback", target=target)["reason"]
+    early = story.command("c3", "rollback", target="at:1000")
+    assert "no state before 1970-01-01 00:00:01 UTC is kept" in early["reason"]
 
 
 def test_kept_states_stand_in_segments() -> None:
