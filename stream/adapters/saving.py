@@ -18,7 +18,7 @@ from stream.processing.segments import Appended
 log = logging.getLogger("meander.worker")
 
 STALL = 0.005  # seconds of encoding that the event loop may stand still for
-PIECE = 5_000  # entries of a journal that are encoded while batches wait
+PIECE = 2_500  # entries of a journal that are encoded while batches wait
 RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
 
 

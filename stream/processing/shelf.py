@@ -18,7 +18,7 @@ T = TypeVar("T")
 HOT = 1024  # a label that comes within so many events finds its prediction unpacked
 HEAD = Layout("<qqI")  # sequence number, time in milliseconds, segment it stands in
 NOWHERE = 0xFFFFFFFF  # a segment's number of what stands in none; of what no longer stands in it, any
-FRAME = 10_000  # entries appended in one piece
+FRAME = 5_000  # entries appended in one piece
 
 
 class Shelf(Generic[T]):
