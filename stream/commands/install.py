@@ -28,8 +28,8 @@ def command(
     """Let what `meander rebuild` has learned again take the place of what is there. Without DIGEST: list it.
 
     The worker goes on; from the next event on the installed champion answers, as a fresh version, with its
-    origin in the transition. `meander rollback` brings back the one before. A state that was installed must
-    stay in the store as long as the topics hold its command: a replay needs it.
+    origin in the transition. `meander rollback`, with the version of before, takes it back. A state that was
+    installed must stay in the store as long as the topics hold its command: a replay needs it.
 
     Exit status: 0 applied, 1 rejected, 2 a mistake, 3 no answer in time.
 
