@@ -24,7 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from learners.presets import PRESETS, ROSTERS
-from quality import kept, page, promotions, runs, turns
+from quality import goals, kept, page, promotions, runs, turns
 from quality.answers import answers, is_cached
 from quality.streams import STREAMS, Stream
 
@@ -92,6 +92,15 @@ def write(results: list[page.Result], decisions: Sequence[promotions.Row] = ()) 
         "until their own code changes, figures until the code that decides does.",
         "",
         *_unmeasured(results),
+        "## What was to be reached",
+        "",
+        "Further goals are under *Decisions* below, and in `make signals`.",
+        "",
+        *page.table(
+            ("what", "goal", "measured", "holds"),
+            [(r.what, r.goal, r.measured, "yes" if r.holds else "**no**") for r in goals.rows(results)],
+        ),
+        "",
         "## In short",
         "",
         "Classification, streams with ARF-10 measured, trees over categories aside.",
@@ -120,12 +129,14 @@ def write(results: list[page.Result], decisions: Sequence[promotions.Row] = ()) 
         "nothing else acts on a signal. Without blend the slow linear model is champion, until another has",
         "proved better.",
         "",
+        *goals.challengers(results),
+        "",
         *page.ablation_table(results, ABLATIONS),
         "",
         "## Signals",
         "",
-        f"Abrupt changes signalled within {page.HORIZON:,} rows, and after how many on average; other",
-        "signals; promotions; fallbacks.",
+        f"Signals of concept drift. Abrupt changes signalled within {page.HORIZON:,} rows, and after how",
+        "many on average; other signals; promotions; fallbacks.",
         "",
         *page.signals_table(results),
         "",

@@ -120,7 +120,8 @@ def summary(results: Sequence[Result]) -> list[str]:
         points = [(r.points(r.runs[preset].score) or 0.0, r.stream.name) for r in given]
         if not points:
             continue
-        losses = [r.runs[preset].score.log_loss <= r.best_log_loss() for r in given]
+        losses = [r.runs[preset].score.log_loss <= r.best_log_loss() for r in given
+                  if not math.isnan(r.runs[preset].score.log_loss)]  # fmt: skip
         worst = min(points)
         mean = sum(p for p, _ in points) / len(points)
         rows.append((preset, str(len(points)), signed(mean), f"{signed(worst[0])} ({worst[1]})",

@@ -172,7 +172,8 @@ def _all() -> Iterator[Stream]:
         yield Stream(name, task, "bundled", _bundled(name, 10_000))
     for name, made in SCENARIOS.items():
         raw = made.definition("quality")
-        abrupt = tuple(c.at for c in made.changes if c.kind == "abrupt")
+        # one positive in a hundred: only the loss `balanced` sees it turn, and `turns` looks at that
+        abrupt = () if name == "rare" else tuple(c.at for c in made.changes if c.kind == "abrupt")
         steady = name == "steady"
         yield Stream(
             f"gallery: {name}", raw["task"], "gallery", _made(name, 1), 0, abrupt, steady, raw

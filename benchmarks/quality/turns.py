@@ -73,7 +73,7 @@ def _rare(seeds: tuple[int, ...]) -> Iterator[Row]:
         others += sum(row < TURN for row, _ in run.signals)
         area = partial(_average_precision, truth, run.served[:, 1])
         ends = positives[at + POSITIVES], positives[min(at + 2 * POSITIVES, len(positives) - 1)]
-        areas.append((area(positives[at - POSITIVES], TURN), area(TURN, ends[0]), area(*ends)))
+        areas.append((area(positives[max(0, at - POSITIVES)], TURN), area(TURN, ends[0]), area(*ends)))
     yield Row(
         "1% positives, the relation turns, balanced loss: signalled (concept)", "within 60 positives",
         f"after {', '.join(map(str, took))} ({others} signals in the {len(seeds) * TURN:,} events before)",
