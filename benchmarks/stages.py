@@ -127,10 +127,10 @@ def stages(data: list[Record]) -> dict[str, float]:
     watch.wrap(roster.pool, "learn", "pool")
     watch.wrap(learn, "_teach", "learn: members' bookkeeping")
     for member in roster.members:
-        watch.wrap(member, "predict", f"predict: {member.slot}")
+        watch.wrap(member, "ask", f"predict: {member.slot}")
         if member.learn is not None:
             watch.wrap(member, "learn", f"learn: {member.slot}")
-    roster._predictors = tuple(member.predict for member in roster.members)
+    roster._askers = tuple(member.ask for member in roster.members)
     codec = Instrumented(processor.codec, watch)
     processor.codec = codec  # type: ignore[assignment]
     run(processor, data[1000:])

@@ -178,6 +178,7 @@ class Monitor:
     @property
     def rise(self) -> float:
         """By how much the recent loss is above that of before."""
+        self._settle()
         return self._after - self._before
 
     def another(self) -> Self:
@@ -188,12 +189,24 @@ class Monitor:
         """Forget what was seen: another answer is watched from here on."""
         self._detector = build_detector(*self._make)
         self._n, self._before, self._after = 0, 0.0, 0.0
+        self._fresh: list[float] = []
+
+    def _settle(self) -> None:
+        """Let the means take in the losses that came since the last time."""
+        n, before, after = self._n, self._before, self._after
+        for loss in self._fresh:
+            n += 1
+            before += (loss - before) / (n if n < REFERENCE else REFERENCE)
+            after += (loss - after) / (n if n < RECENT else RECENT)
+        self._fresh.clear()
+        self._n, self._before, self._after = n, before, after
 
     def update(self, loss: float, label: Any = None) -> Signal | None:
         """Take one loss in [0, 1]; whatever the label was."""
-        self._n = n = self._n + 1
-        self._before += (loss - self._before) / (n if n < REFERENCE else REFERENCE)
-        self._after += (loss - self._after) / (n if n < RECENT else RECENT)
+        fresh = self._fresh
+        fresh.append(loss)
+        if len(fresh) >= RECENT:
+            self._settle()
         detector = self._detector
         # the binary detectors want errors; a graded loss counts as an error from a half on
         detector.update(loss >= 0.5 if self._binary else loss)
@@ -201,12 +214,21 @@ class Monitor:
             self._wait -= 1
         if not detector.drift_detected:
             return None
+        self._settle()
         if self._wait or self._after <= self._before:
             return None
-        signal = Signal(self.name, self._before, self._after, n, member=self.member)
+        signal = Signal(self.name, self._before, self._after, self._n, member=self.member)
         self._wait = self.cooldown
         self.restart()
         return signal
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        return {name: value for name, value in vars(self).items() if name != "_fresh"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._fresh = []
 
 
 class ClassMonitor:

@@ -1,7 +1,7 @@
 """What stands in front of a model: River transformers that turn declared features into its columns.
 
 Nothing stands in front where nothing is needed: trees take numbers as they are, and a linear model
-over numbers gets a `StandardScaler` and nothing else. Columns do not depend on the process (no
+over numbers gets a `Scaler` and nothing else. Columns do not depend on the process (no
 salted hashes), and their number is bounded whatever the stream brings. Missing values were filled, or left
 out, before any model is asked (`learners.repair`).
 """
@@ -80,6 +80,53 @@ class Only(base.Transformer):
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """Return the columns that are there."""
         return {name: x[name] for name in self.names if name in x}
+
+
+class Scaler(base.Transformer):
+    """River's `StandardScaler`, equal to the last bit, with what it knows of a column in one place.
+
+    Scaling is the larger part of what a linear model costs, and most of that is looking things up: here once
+    for each column instead of three times. `learners.direct` goes on from there.
+
+    Attributes
+    ----------
+    moments
+        For each column how many values there were, their mean and their variance.
+
+    Examples
+    --------
+    >>> ours, rivers = Scaler(), preprocessing.StandardScaler()
+    >>> for value in (0.1, 0.7, -2.0):
+    ...     ours.learn_one({"x": value}), rivers.learn_one({"x": value})
+    (None, None)
+    (None, None)
+    (None, None)
+    >>> ours.transform_one({"x": 0.3}) == rivers.transform_one({"x": 0.3})
+    True
+    """
+
+    def __init__(self) -> None:
+        self.moments: dict[Any, list[float]] = {}
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Take in the values."""
+        moments = self.moments
+        for name, value in x.items():
+            known = moments.get(name)
+            if known is None:
+                known = moments[name] = [0, 0.0, 0.0]
+            n, before, variance = known
+            known[0] = n = n + 1
+            known[1] = mean = before + (value - before) / n
+            known[2] = variance + ((value - before) * (value - mean) - variance) / n
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """Return how many standard deviations the values are from their means."""
+        scaled = {}
+        for name, value in x.items():
+            known = self.moments.get(name)
+            scaled[name] = (value - known[1]) / known[2] ** 0.5 if known is not None and known[2] else 0.0
+        return scaled
 
 
 class ClippedScaler(preprocessing.StandardScaler):
@@ -340,7 +387,7 @@ def prepare(
         ``linear`` (numeric columns), ``tree`` (numbers and codes), ``bayes`` (numbers and text), ``vector``
         (numbers, and categories as they are).
     scaler
-        For ``linear``: what the numbers go through. Default: `StandardScaler`.
+        For ``linear``: what the numbers go through. Default: `Scaler`.
 
     Returns
     -------
@@ -352,7 +399,7 @@ def prepare(
     >>> from river import linear_model
     >>> definition = Definition(name="d", task="regression", features={"amount": Feature()})
     >>> print(prepare(definition, linear_model.LinearRegression(), "linear"))
-    StandardScaler | LinearRegression
+    Scaler | LinearRegression
     """
     features = definition.features
     steps: list[Any] = []
@@ -360,7 +407,7 @@ def prepare(
     own = (*NUMBERS, "category") if form == "vector" else NUMBERS
     others = {name: f for name, f in features.items() if f.type not in own}
     if form == "linear":
-        scaler = scaler or preprocessing.StandardScaler()
+        scaler = scaler or Scaler()
         if not others:
             steps.append(scaler)
         elif not numbers:

@@ -93,12 +93,10 @@ class Foresight:
         self.blocks: dict[int, Block] = {}
         self._number, self._block = -1, Block(0)
         self._last: float | None = None  # expected when the last block was full
+        # not summed up yet: by whom and at which level an answer was; block, member, level, loss and size
+        self._said: list[tuple[int, float] | None] = []
+        self._told: list[tuple[int, int | None, float | None, float, float]] = []
         self._deviation, self._judged = 0.0, 0
-
-    def _bin(self, number: int, answer: Any) -> int:
-        at = int(self._level(answer) * BINS)
-        at = BINS - 1 if at >= BINS else at if at > 0 else 0
-        return at if number >= 0 else at + BINS
 
     def answered(self, ordinal: int, timestamp: int, number: int | None, answer: Any) -> None:
         """Take note of an answer.
@@ -116,9 +114,7 @@ class Foresight:
         """
         if ordinal >> BITS != self._number:
             self._turn(ordinal >> BITS, timestamp)
-        self._block.answered += 1
-        if number is not None:
-            self._recent.append(self._bin(number, answer))
+        self._said.append(None if number is None else (number, self._level(answer)))
 
     def _turn(self, number: int, timestamp: int) -> None:
         self._last = self._block.expected = self.expected()
@@ -139,20 +135,34 @@ class Foresight:
         size
             Absolute error, where answers are numbers.
         """
-        block = self.blocks.get(ordinal >> BITS)
-        if block is not None:
-            block.labelled += 1
-        if number is None:
-            return
-        at = self._bin(number, answer)
-        n = self._counts[at] = self._counts[at] + 1
-        rate = 1.0 / (n if n < FADING else FADING)
-        self._losses[at] += (loss - self._losses[at]) * rate
-        self._sizes[at] += (size - self._sizes[at]) * rate
-        expected = None if block is None else block.expected if block is not self._block else self._last
-        if expected is not None:
-            n = self._judged = self._judged + 1
-            self._deviation += (expected - loss - self._deviation) / (n if n < FADING else FADING)
+        level = None if number is None else self._level(answer)
+        self._told.append((ordinal >> BITS, number, level, loss, size))
+        if len(self._told) >= WINDOW:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Take in what was noted since the last time: in one go that costs a fraction."""
+        if self._said:
+            self._block.answered += len(self._said)
+            self._recent += [_bin(*said) for said in self._said if said is not None]
+            self._said.clear()
+        blocks, counts, losses, sizes = self.blocks, self._counts, self._losses, self._sizes
+        for of, number, level, loss, size in self._told:
+            block = blocks.get(of)
+            if block is not None:
+                block.labelled += 1
+            if number is None:
+                continue
+            at = _bin(number, level)
+            n = counts[at] = counts[at] + 1
+            rate = 1.0 / (n if n < FADING else FADING)
+            losses[at] += (loss - losses[at]) * rate
+            sizes[at] += (size - sizes[at]) * rate
+            expected = None if block is None else block.expected if block is not self._block else self._last
+            if expected is not None:
+                n = self._judged = self._judged + 1
+                self._deviation += (expected - loss - self._deviation) / (n if n < FADING else FADING)
+        self._told.clear()
 
     def expected(self, sizes: bool = False) -> float | None:
         """Return what the last answers are expected to lose; None while nothing is known.
@@ -162,6 +172,7 @@ class Foresight:
         sizes
             As absolute error.
         """
+        self._sum_up()
         means, counts = self._sizes if sizes else self._losses, [min(n, FADING) for n in self._counts]
         labels, answers = sum(counts), self._recent
         if labels < LEAST or not answers:
@@ -180,11 +191,13 @@ class Foresight:
     @property
     def answers(self) -> int:
         """Over how many of the last answers `expected` is."""
+        self._sum_up()
         return len(self._recent)
 
     @property
     def deviation(self) -> float | None:
         """What was expected, less what became true, over some 500 labels; None before any could be judged."""
+        self._sum_up()
         return self._deviation if self._judged else None
 
     def shares(self, now: int, edges: tuple[float, ...]) -> tuple[Share, ...]:
@@ -197,6 +210,7 @@ class Foresight:
         edges
             Upper ends of ages, milliseconds.
         """
+        self._sum_up()
         answered, labelled = [0] * (len(edges) + 1), [0] * (len(edges) + 1)
         for block in self.blocks.values():
             at = bisect_left(edges, now - block.time)
@@ -210,6 +224,7 @@ class Foresight:
 
     def state(self) -> State:
         """Return everything noted."""
+        self._sum_up()
         return State(
             self._counts, self._losses, self._sizes, list(self._recent), self.blocks,
             self._deviation, self._judged,
@@ -225,3 +240,9 @@ class Foresight:
             self._number, self._block = next(reversed(self.blocks.items()))
             before = list(self.blocks.values())[-2:-1]
             self._last = before[0].expected if before else None
+
+
+def _bin(number: int, level: Any) -> int:
+    at = int(level * BINS)
+    at = BINS - 1 if at >= BINS else at if at > 0 else 0
+    return at if number >= 0 else at + BINS

@@ -121,11 +121,12 @@ class Evidence:
             self.new_reign()
         self.monitor.cooldown = drift.cooldown
 
-    def observe(self, label: Any) -> None:
-        """Take note of a label."""
-        self.labels += 1
+    def observe(self, label: Any) -> int:
+        """Take note of a label; returns how many there were."""
+        labels = self.labels = self.labels + 1
         if len(self._classes) < self._awaited:
             self._classes.add(label)
+        return labels
 
     def is_warm(self, warm_up: int) -> bool:
         """Whether each declared class was seen, or ``warm_up`` labels came."""

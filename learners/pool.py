@@ -107,7 +107,8 @@ class _Seated:
         self.rules_share = 0.0
         self._seats: tuple[Seat, ...] = ()
         self._free: list[bool] = []
-        self._first_rule = 0
+        self._free_seats: tuple[int, ...] = ()
+        self._rule_seats: tuple[int, ...] = ()
         self._heirs: dict[int, int] = {}
 
     def arrange(self, seats: Sequence[Seat]) -> None:
@@ -116,7 +117,8 @@ class _Seated:
         first = not self._seats
         self._seats = tuple(seats)
         self._free = [not seat.locked for seat in seats]
-        self._first_rule = next((i for i, seat in enumerate(seats) if seat.is_rule), len(seats))
+        self._free_seats = tuple(i for i, free in enumerate(self._free) if free)
+        self._rule_seats = tuple(i for i, seat in enumerate(seats) if seat.is_rule)
         if first:
             starting = [not seat.locked and not seat.is_rule for seat in seats]
             even = 1.0 / max(1, sum(starting))
@@ -134,8 +136,10 @@ class _Seated:
         self._heirs[new] = old
 
     def _share(self) -> None:
-        total = sum(self.weights)
-        share = sum(self.weights[self._first_rule :]) / total if total > 0.0 else 1.0
+        total, rules = sum(self.weights), 0.0
+        for at in self._rule_seats:
+            rules += self.weights[at]
+        share = rules / total if total > 0.0 else 1.0
         self.rules_share += SHARE_PACE * (share - self.rules_share)
 
     def _weights_state(self) -> list[tuple[int, float]]:
@@ -197,7 +201,7 @@ class BinaryPool(_LogPool):
     def mix(self, answers: Sequence[float | None]) -> float | None:
         """See `Pool.mix`."""
         total, spoken, log = 0.0, False, math.log
-        for w, p in zip(self.weights, answers, strict=True):
+        for w, p in zip(self.weights, answers):  # noqa: B905  being strict costs more than an event has
             if w and p is not None:
                 spoken = True
                 total += w * log((_EVEN + _SCALE * p) / (_REST - _SCALE * p))
@@ -205,18 +209,18 @@ class BinaryPool(_LogPool):
 
     def learn(self, answers: Sequence[float | None], label: bool, lag: int) -> None:
         """See `Pool.learn`."""
-        odds, total, log, weights = [], 0.0, math.log, self.weights
-        for w, p, free in zip(weights, answers, self._free, strict=True):
-            if free and p is not None:
+        weights, log = self.weights, math.log
+        total, moved = 0.0, []
+        for at in self._free_seats:
+            p = answers[at]
+            if p is not None:
                 odd = log((_EVEN + _SCALE * p) / (_REST - _SCALE * p))
-                total += w * odd
-                odds.append(odd)
-            else:
-                odds.append(0.0)
+                total += weights[at] * odd
+                moved.append((at, odd))
         step = self._rate(lag) * (_logistic(total) - label)
-        self.weights = [
-            w - step * odd if w > step * odd else 0.0 for w, odd in zip(weights, odds, strict=True)
-        ]
+        for at, odd in moved:
+            w = weights[at] - step * odd
+            weights[at] = w if w > 0.0 else 0.0
         self._share()
 
 

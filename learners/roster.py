@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import repeat
 from typing import Any
 
 from msgspec import Struct, field
@@ -77,12 +76,13 @@ class Member:
         How often it failed in a row, and how many labels there were when it did last.
     rests
         Until so many labels have come it is neither asked nor taught; 0: it works.
-    predict, learn, learn_weighted
-        What asks and what teaches the estimator; see `bind`. The last is None where it takes no weights.
+    ask, predict, learn, learn_weighted
+        What asks (for an answer of the task, or as the estimator itself says it) and what teaches the
+        estimator; see `bind`. The last is None where it takes no weights.
     """
 
     __slots__ = (
-        "due", "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor",
+        "ask", "due", "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor",
         "number", "origin", "parent", "predict", "replaces", "rests", "score", "slot", "started", "strikes",
         "struck", "version",
     )  # fmt: skip
@@ -108,9 +108,10 @@ class Member:
         self.due = self.strikes = self.rests = 0
         self.struck = LONG_AGO
 
-    def bind(self, method: str) -> None:
-        """Find the shortest way to the estimator's predictions (of this method) and learning."""
-        self.predict = predictor(self.estimator, method)
+    def bind(self, task: Task) -> None:
+        """Find the shortest way to the estimator's answers and learning."""
+        self.ask = task.asker(self.estimator)
+        self.predict = predictor(self.estimator, task.method)
         self.learn = learner(self.estimator)
         self.learn_weighted = weighted_learner(self.estimator)
 
@@ -118,7 +119,7 @@ class Member:
         return {
             name: getattr(self, name)
             for name in self.__slots__
-            if name not in ("predict", "learn", "learn_weighted")
+            if name not in ("ask", "predict", "learn", "learn_weighted")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -154,6 +155,9 @@ class Kept(Struct):
     score: Score = field(default_factory=Score)
 
 
+Broken = tuple[tuple[Member, str], ...]  # who raised, and what
+
+
 class Asked(Struct, gc=False):
     """The answers of one event; see `stream.messages.Example` for the fields."""
 
@@ -161,7 +165,7 @@ class Asked(Struct, gc=False):
     answers: tuple[Any, ...]
     served: int
     answer: Any
-    broken: tuple[tuple[Member, str], ...]
+    broken: Broken
 
 
 class Roster:
@@ -202,6 +206,8 @@ class Roster:
         The number of labels at which the first of those that rest comes back.
     served_by
         How predictions name each of them when it answers; the last is for the default.
+    titles
+        The names of the members' versions up to what they have learned, see `name`.
     descent
         By number, where members that were just brought back come from.
     """
@@ -238,6 +244,7 @@ class Roster:
     def mode(self, mode: Mode) -> None:
         self._mode = mode
         self.champion_serves = mode is Mode.CHAMPION  # asked several times for each event
+        self.falls_back = mode is Mode.FALLBACK
 
     @property
     def held(self) -> bool:
@@ -264,6 +271,7 @@ class Roster:
         self.blend_at = self.panel.index(BLEND_NUMBER) if self.blends else -1
         servers = [f"rule:{m.slot}" if m.is_rule else f"champion:{m.slot}" for m in self.members]
         self.served_by = (*servers, "default")
+        self.titles = self._titles()
         self._bind()
         self.pool.arrange(self.seats())
         composition = tuple(m.number for m in self.models)
@@ -271,6 +279,10 @@ class Roster:
             self.composition = composition
             self.newest += 1
             blend.version = self.newest
+            self.titles = self._titles()
+
+    def _titles(self) -> tuple[str, ...]:
+        return tuple(f"{self.prefix}/v{m.version}@" for m in self.members)
 
     def seats(self) -> list[Seat]:
         """Return the members' places in the pool."""
@@ -283,13 +295,12 @@ class Roster:
         return next((i for i, m in enumerate(self.members) if m.number == member.parent), 0)
 
     def _bind(self) -> None:
-        silent: Any = {} if self.task.method == "predict_proba_one" else None
         for member in self.members:
             if member.is_blend or member.rests:
-                member.predict = lambda _: silent  # the blend answers last, from the others' answers
+                member.ask = lambda _: None  # the blend answers last, from the others' answers
             else:
-                member.bind(self.task.method)
-        self._predictors = tuple(m.predict for m in self.members)
+                member.bind(self.task)
+        self._askers = tuple(m.ask for m in self.members)
         for member in self.models:
             if member is self.champion:
                 member.monitor = None  # what is served is watched already
@@ -348,29 +359,41 @@ class Roster:
         changed the features, declared rules judge them as they were ``sent``.
         """
         answers: list[Any] = []
-        broken: tuple[tuple[Member, str], ...] = ()
-        ask = self.task.ask
-        seen: Iterable[dict[str, Any]] = repeat(x)
-        if sent is not None:
-            seen = [x if member.learns or not member.is_rule else sent for member in self.members]
-        for predict, features in zip(self._predictors, seen, strict=False):
+        broken: Broken = ()
+        for ask in self._askers:
             try:
-                answers.append(ask(predict, features))
+                answers.append(ask(x))
             except Exception as error:  # noqa: BLE001  whatever a member raises, the event is answered
                 broken += ((self.members[len(answers)], f"{type(error).__name__}: {error}"),)
                 answers.append(None)
+        if sent is not None:
+            broken = self._ask_declared(sent, answers, broken)
         if self.blends and answers[: self.first_rule].count(None) < self.first_rule:
             answers[self.blend_at] = self.pool.mix(answers)
         served = 0 if self.champion_serves and answers[0] is not None else self._stand_in(answers)
         answer = answers[served] if served >= 0 else None
         return Asked(self.panel, tuple(answers), served, answer, broken)
 
+    def _ask_declared(self, sent: dict[str, Any], answers: list[Any], broken: Broken) -> Broken:
+        """Ask declared rules again, what was really sent; returns who broke."""
+        for index in range(self.first_rule, len(self.members)):
+            member = self.members[index]
+            if member.learns:
+                continue
+            broken = tuple(pair for pair in broken if pair[0] is not member)
+            try:
+                answers[index] = member.ask(sent)
+            except Exception as error:  # noqa: BLE001  as in `ask`
+                broken += ((member, f"{type(error).__name__}: {error}"),)
+                answers[index] = None
+        return broken
+
     def ask_rules(self, x: dict[str, Any]) -> Asked:
         """Ask rules alone, for an event that no model may see."""
         silent = (None,) * len(self.members)
         for index in range(self.first_rule, len(self.members)):
             try:
-                answer = self.task.ask(self._predictors[index], x)
+                answer = self._askers[index](x)
             except Exception:  # noqa: BLE001, S112  the features break the contract: a rule may well trip
                 continue
             if answer is not None:

@@ -1,5 +1,7 @@
 """Prequential scores: each answer scored with the label it got, before anything learns from it."""
 
+from typing import Any
+
 FADING = 500  # labels; the recent score forgets at this pace
 
 
@@ -8,15 +10,15 @@ class Score:
 
     Attributes
     ----------
-    scored
-        Labelled events it had answered.
+    add
+        Takes one loss.
     silent
         Labelled events it had not answered.
-    total
-        Sum of losses.
-    recent
-        Fading mean of the last 500 losses or so (J. Gama, R. Sebastiao, P. Rodrigues, *On evaluating
-        stream learning algorithms*, Machine Learning 2013).
+
+    References
+    ----------
+    J. Gama, R. Sebastiao, P. Rodrigues, *On evaluating stream learning algorithms*, Machine Learning 2013
+    (fading means).
 
     Examples
     --------
@@ -27,11 +29,50 @@ class Score:
     (0.25, 1.0)
     """
 
-    __slots__ = ("recent", "scored", "silent", "total")
+    __slots__ = ("_fresh", "_recent", "_scored", "_total", "add", "silent")
 
     def __init__(self) -> None:
-        self.scored = self.silent = 0
-        self.total = self.recent = 0.0
+        self._begin(0, 0, 0.0, 0.0)
+
+    def _begin(self, scored: int, silent: int, total: float, recent: float) -> None:
+        self._scored, self.silent, self._total, self._recent = scored, silent, total, recent
+        self._fresh: list[float] = []
+        self.add = self._fresh.append  # losses are summed up when somebody wants to know
+
+    def settle(self) -> None:
+        """Sum up the losses that were added: whoever adds many and asks for nothing does it now and then."""
+        n, total, recent = self._scored, self._total, self._recent
+        for loss in self._fresh:
+            n += 1
+            total += loss
+            recent += (loss - recent) / (n if n < FADING else FADING)
+        self._fresh.clear()
+        self._scored, self._total, self._recent = n, total, recent
+
+    def __getstate__(self) -> dict[str, float]:
+        return {"scored": self.scored, "silent": self.silent, "total": self._total, "recent": self._recent}
+
+    def __setstate__(self, state: Any) -> None:
+        known = state[1] if isinstance(state, tuple) else state  # older ones were pickled slot by slot
+        self._begin(known["scored"], known["silent"], known["total"], known["recent"])
+
+    @property
+    def scored(self) -> int:
+        """Labelled events it had answered."""
+        self.settle()
+        return self._scored
+
+    @property
+    def total(self) -> float:
+        """Sum of losses."""
+        self.settle()
+        return self._total
+
+    @property
+    def recent(self) -> float:
+        """Fading mean of the last 500 losses or so."""
+        self.settle()
+        return self._recent
 
     @property
     def mean(self) -> float:
@@ -43,12 +84,6 @@ class Score:
         """Share of labelled events it had answered."""
         seen = self.scored + self.silent
         return self.scored / seen if seen else 0.0
-
-    def add(self, loss: float) -> None:
-        """Take one loss."""
-        n = self.scored = self.scored + 1
-        self.total += loss
-        self.recent += (loss - self.recent) / (n if n < FADING else FADING)
 
     def correct(self, before: float, loss: float, since: int) -> None:
         """Put a loss in the place of one that was added ``since`` losses ago.
@@ -64,9 +99,9 @@ class Score:
         (True, True)
         """
         difference, n = loss - before, self.scored
-        self.total += difference
+        self._total += difference
         if n <= FADING:
-            self.recent += difference / max(n, 1)
+            self._recent += difference / max(n, 1)
         else:
             weight = (1.0 - 1.0 / FADING) ** max(since, 0) / FADING
-            self.recent += difference * weight
+            self._recent += difference * weight

@@ -9,12 +9,14 @@ the class that is served is the one whose expected cost is least; ties go to the
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from operator import mul
 from typing import Any, Protocol
 
 from learners.contract import Contract
 from learners.definition import NUMBER_LIMIT, Definition
-from learners.direct import Predict
+from learners.direct import Predict, predictor, probability
 
 SUM_TOLERANCE = 1e-6
 BALANCE_WINDOW = 5000  # labels; how far back class frequencies of the loss `balanced` look
@@ -27,6 +29,9 @@ class InsaneAnswerError(ArithmeticError):
     """An estimator answered something not finite, or probabilities that are none."""
 
 
+Ask = Callable[[dict[str, Any]], Any]
+
+
 class Task(Protocol):
     """One task's way with answers.
 
@@ -34,9 +39,12 @@ class Task(Protocol):
     ----------
     method
         The estimator's method that answers.
+    follows
+        Whether it makes anything of labels: `observe` must be told of each.
     """
 
     method: str
+    follows: bool
 
     def ask(self, predict: Predict, x: dict[str, Any]) -> Any:
         """Return what an estimator answers (``predict`` is its `method`), or None when it has no answer.
@@ -46,6 +54,9 @@ class Task(Protocol):
         InsaneAnswerError
             When the answer is not finite.
         """
+
+    def asker(self, estimator: Any) -> Ask:
+        """Return the shortest way to `ask` an estimator."""
 
     def loss(self, answer: Any, label: Any) -> float:
         """Loss of an answer in [0, 1]: the declared one for classes, a clipped share of the spread else."""
@@ -90,7 +101,7 @@ class Binary:
         self._negative, self._positive = contract.wire(False), contract.wire(True)
         self._names = str_name(self._negative), str_name(self._positive)
         self._positive_first = definition.classes[0] == definition.positive
-        self.balanced = definition.loss == "balanced"
+        self.balanced = self.follows = definition.loss == "balanced"
         self._n, self.share = 2, 0.5  # labels, share of positive ones: as if one of each had come
         costs = cost_matrix(definition, [self._negative, self._positive])
         self._set(miss=costs[1][0], false_alarm=costs[0][1])
@@ -112,6 +123,20 @@ class Binary:
         if not 0.0 <= p <= 1.0:
             raise InsaneAnswerError(f"probability {p}")
         return float(p)
+
+    def asker(self, estimator: Any) -> Ask:
+        """See `Task.asker`."""
+        positive = probability(estimator)
+        if positive is None:
+            return partial(self.ask, predictor(estimator, self.method))
+
+        def ask(x: dict[str, Any]) -> float:
+            p = positive(x)
+            if not 0.0 <= p <= 1.0:
+                raise InsaneAnswerError(f"probability {p}")
+            return p
+
+        return ask
 
     def loss(self, answer: float, label: bool) -> float:
         """See `Task.loss`."""
@@ -181,6 +206,7 @@ class Multiclass:
     """
 
     method = "predict_proba_one"
+    follows = True
 
     def __init__(self, contract: Contract) -> None:
         definition = contract.definition
@@ -231,6 +257,10 @@ class Multiclass:
                 return None  # e.g. one-vs-rest when no class claims the event
             raise InsaneAnswerError(f"probabilities sum to {total}")
         return tuple(answer)
+
+    def asker(self, estimator: Any) -> Ask:
+        """See `Task.asker`."""
+        return partial(self.ask, predictor(estimator, self.method))
 
     def _best(self, answer: tuple[float, ...]) -> int:
         """Return the class of least expected cost, the first declared of equals."""
@@ -310,6 +340,7 @@ class Regression:
     """
 
     method = "predict_one"
+    follows = True
 
     def __init__(self, contract: Contract) -> None:
         label = contract.definition.label
@@ -329,6 +360,10 @@ class Regression:
         if not -ABSURD <= y <= ABSURD:
             raise InsaneAnswerError(f"prediction {y}")
         return float(y)
+
+    def asker(self, estimator: Any) -> Ask:
+        """See `Task.asker`."""
+        return partial(self.ask, predictor(estimator, self.method))
 
     def loss(self, answer: float, label: float) -> float:
         """See `Task.loss`."""

@@ -55,6 +55,8 @@ class Decoded(Struct, gc=False):
         What breaks the contract: feature -> problem.
     untimely
         What is wrong with its time.
+    broken
+        Whether no model may see it.
     sent
         The features as they were sent, where repairs have changed them: rules judge these.
     flags
@@ -64,13 +66,9 @@ class Decoded(Struct, gc=False):
     event: Event
     violations: dict[str, str]
     untimely: str = ""
+    broken: bool = False
     sent: dict[str, Any] | None = None
     flags: tuple[str, ...] = ()
-
-    @property
-    def broken(self) -> bool:
-        """Whether no model may see it."""
-        return bool(self.violations or self.untimely)
 
 
 _NONE: dict[str, str] = {}
@@ -134,8 +132,8 @@ class Codec:
         time = event.timestamp
         if time is not None and not self._behind <= time - record.timestamp <= self._ahead:
             event.timestamp = None
-            return Decoded(event, violations, self._untimely(time, record.timestamp))
-        return Decoded(event, violations)
+            return Decoded(event, violations, self._untimely(time, record.timestamp), broken=True)
+        return Decoded(event, violations, "", bool(violations))
 
     def label(self, record: Record) -> LabelRecord:
         """Decode a label; raises `RefusalError`."""

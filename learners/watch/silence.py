@@ -1,11 +1,12 @@
 """Labels that stopped: no label for much longer than usual, while events go on."""
 
+from typing import Any
+
 from learners.detectors import Signal, SignalKind
 
 ENOUGH = 30  # labels from which it is known what is usual
 TIMES, SPARE = 3.0, 100  # so many times the longest wait, and so many events more
 FADE = 0.999  # the longest wait is forgotten at this pace, by the label
-NEVER = 2**62
 
 
 class LabelSilence:
@@ -15,8 +16,6 @@ class LabelSilence:
     ----------
     events
         Events since the last label.
-    limit
-        Beyond so many the silence is looked at.
 
     Examples
     --------
@@ -24,14 +23,14 @@ class LabelSilence:
     >>> for n in range(300):
     ...     silence.events += 1
     ...     _ = silence.label(n) if n < 100 else None
-    >>> silence.events > silence.limit, silence.check(300).kind
-    (True, <SignalKind.LABEL_SILENCE: 'label_silence'>)
+    >>> silence.check(300).kind
+    <SignalKind.LABEL_SILENCE: 'label_silence'>
     >>> silence.check(301), silence.label(302)
     (None, 200)
     """
 
     def __init__(self) -> None:
-        self.events, self.limit = 0, NEVER
+        self.events = 0
         self._labels, self._usual = 0, 0.0
         self._time: int | None = None
         self._usual_time, self._silent = 0.0, False
@@ -52,21 +51,26 @@ class LabelSilence:
             waited = min(waited, int(TIMES * self._usual) + SPARE)
             passed = min(passed, int(TIMES * self._usual_time))
             self._silent = False
-        self._usual = max(float(waited), self._usual * FADE)
-        self._usual_time = max(float(passed), self._usual_time * FADE)
+        usual, usual_time = self._usual * FADE, self._usual_time * FADE
+        self._usual = waited if waited > usual else usual
+        self._usual_time = passed if passed > usual_time else usual_time
         self._time = time
-        self.limit = int(TIMES * self._usual) + SPARE if self._labels >= ENOUGH else NEVER
         return ended
 
     def check(self, time: int) -> Signal | None:
-        """Return a signal, once, if event time too says labels are overdue; ``events`` is over ``limit``."""
-        if self._silent or self._time is None or time - self._time <= TIMES * self._usual_time:
+        """Return a signal, once, if labels are overdue by the events since the last one and by event time.
+
+        That cannot be before there are `SPARE` of these.
+        """
+        if self._silent or self._time is None or self._labels < ENOUGH:
             return None
-        self._silent, self.limit = True, NEVER
+        if self.events <= int(TIMES * self._usual) + SPARE or time - self._time <= TIMES * self._usual_time:
+            return None
+        self._silent = True
         about = f"No label for {self.events:,} events; the longest wait was {self._usual:,.0f}."
         return Signal(
             "silence",
-            self._usual,
+            float(self._usual),
             float(self.events),
             self.events,
             kind=SignalKind.LABEL_SILENCE,
@@ -75,24 +79,9 @@ class LabelSilence:
 
     def state(self) -> list[float | int | bool | None]:
         """Return all that is known, as plain data."""
-        return [
-            self.events,
-            self.limit,
-            self._labels,
-            self._usual,
-            self._time,
-            self._usual_time,
-            self._silent,
-        ]
+        return [self.events, self._labels, self._usual, self._time, self._usual_time, self._silent]
 
     def resume(self, state: list[float | int | bool | None]) -> None:
         """Continue from what `state` returned."""
-        (
-            self.events,
-            self.limit,
-            self._labels,
-            self._usual,
-            self._time,
-            self._usual_time,
-            self._silent,
-        ) = state  # type: ignore[assignment]
+        known: list[Any] = state if len(state) == 6 else [state[0], *state[2:]]  # older ones tell a limit, too
+        self.events, self._labels, self._usual, self._time, self._usual_time, self._silent = known

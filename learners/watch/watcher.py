@@ -10,7 +10,7 @@ from learners.definition import Definition
 from learners.detectors import Signal, SignalKind
 from learners.watch.faults import fault
 from learners.watch.settings import HEADER
-from learners.watch.silence import LabelSilence
+from learners.watch.silence import SPARE, LabelSilence
 from learners.watch.tally import BLOCK, REFUSED_VALUE, Alarm, Column, Tally, need
 
 PRODUCERS = 16
@@ -110,9 +110,9 @@ class Watcher:
             Event time reached, milliseconds.
         """
         silence = self.silence
-        silence.events += 1
+        events = silence.events = silence.events + 1
         signals = _NONE
-        if silence.events > silence.limit and self.settings.labels:
+        if events > SPARE and self.settings.labels:
             signal = silence.check(time)
             if signal is not None:
                 signals = [signal]
@@ -146,11 +146,7 @@ class Watcher:
     def label(self, time: int) -> Signal | None:
         """Take note of a label; returns the end of a signalled silence, if it is one."""
         silent = self.silence.label(time)
-        if not silent:
-            return None
-        about = f"Labels are back, after {silent:,} events without any."
-        kind = SignalKind.LABEL_SILENCE
-        return Signal("silence", float(silent), 0.0, silent, kind=kind, about=about, ended=True)
+        return end_of_silence(silent) if silent else None
 
     def _producer(self, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str | None:
         name: bytes | None = None
@@ -244,6 +240,13 @@ class Watcher:
             lane = self._lane(producer)
             lane.rows, lane.answers = rows, answers
             lane.tally.resume(tally)
+
+
+def end_of_silence(events: int) -> Signal:
+    """Return the signal that labels are back after so many events without any."""
+    about = f"Labels are back, after {events:,} events without any."
+    kind = SignalKind.LABEL_SILENCE
+    return Signal("silence", float(events), 0.0, events, kind=kind, about=about, ended=True)
 
 
 def as_sent(repairs: Sequence[str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from stream.processing.conduct import Conduct
 from stream.processing.registry import Registry
 
 REMEMBERED_COMMANDS = 1000
+SETTLE = 256  # labels after which scores are summed up, so that what is not yet stays little
 CALM = 500  # labels without failing after which a member has a clean sheet
 REST = 100  # labels that a member which fails a third time is benched; each time after that, twice as many
 MOST_DOUBLINGS = 20
@@ -109,26 +110,31 @@ class Learn:
             Event time and input of any transition.
         """
         roster, evidence, label = self.roster, self.evidence, example.label
-        answers = self._aligned(example)
+        as_now = example.panel == roster.panel
+        answers = example.answers if as_now else self._aligned(example)
         losses, signals = self._score(example, answers, label)
         worth = 0.0
-        if example.served >= 0:  # in place: a call more would cost as much as all metrics together
-            loss = losses[example.served] if example.panel == roster.panel else None
+        if example.served >= 0:
+            loss = losses[example.served] if as_now else None
             worth = self.task.loss(example.answer, label) if loss is None else loss
             self.served.add(worth)
         self._foresee(example, label, worth)
         self._watch_served(example, losses, signals)
         self._compare(losses, lag)
-        self.task.observe(label)
-        evidence.observe(label)
+        if self.task.follows:
+            self.task.observe(label)
+        labels = evidence.observe(label)
         transitions: list[Transition] = []
-        if evidence.labels >= roster.rouse_at:
+        if labels >= roster.rouse_at:
             transitions += self._rouse(timestamp, position)
         if not roster.frozen and example.weight:
             roster.pool.learn(answers, label, lag)
             for member, error in self._teach(example.features, label, example.weight):
                 transitions += self.fail(member, error, timestamp, position)
-        if evidence.labels % self._archive_every == 0 and not roster.frozen:
+        if not labels % SETTLE:
+            for score in (self.served, *(member.score for member in roster.members)):
+                score.settle()
+        if not labels % self._archive_every and not roster.frozen:
             transitions.append(self._keep_champion(timestamp, position))
         if self._policies:
             transitions += self._check_policies(example, losses, timestamp, position)
@@ -330,8 +336,6 @@ class Learn:
 
     def _aligned(self, example: Example) -> tuple[Any, ...]:
         """Return the answers in the order of the members of now; None where one was not asked."""
-        if example.panel == self.roster.panel:
-            return example.answers
         answered = dict(zip(example.panel, example.answers, strict=True))
         return tuple(answered.get(number) for number in self.roster.panel)
 
@@ -342,7 +346,7 @@ class Learn:
         loss_of = self.task.loss
         losses: list[float | None] = []
         signals: list[Signal] = []
-        for member, answer in zip(self.roster.members, answers, strict=True):
+        for member, answer in zip(self.roster.members, answers):  # noqa: B905  in the order of the members
             if answer is None:
                 losses.append(None)
                 if member.number in example.panel:
@@ -378,7 +382,7 @@ class Learn:
             signal = None
             if number == roster.champion.number and losses[0] is not None:
                 signal = evidence.monitor.update(losses[0], example.label)
-        elif roster.mode is Mode.FALLBACK:
+        elif roster.falls_back:
             signal = self._watch_fallback(number, losses, example.label, signals)
         else:
             return
@@ -405,12 +409,12 @@ class Learn:
                 evidence.compare(members[index], members[at], at == 0, rival, loss, lag)
         if roster.admitted:
             self._count_idle()
-        if champion is not None and (self._numbers or roster.mode is Mode.FALLBACK):
+        if champion is not None and (self._numbers or roster.falls_back):
             # compared with the rule that would have answered: the first that did
             rule = next((loss for loss in losses[roster.first_rule :] if loss is not None), champion)
-            if roster.mode is Mode.FALLBACK:
+            if roster.falls_back:
                 evidence.give_back.add(rule - champion)
-            elif roster.mode is Mode.CHAMPION:
+            elif roster.champion_serves:
                 evidence.take_over.add(champion - rule)
                 evidence.ripe = evidence.ripe or evidence.take_over.wealth >= TAKE_OVER
 
@@ -424,11 +428,12 @@ class Learn:
 
     def _teach(self, x: dict[str, Any], label: Any, weight: float) -> list[tuple[Member, str]]:
         failed: list[tuple[Member, str]] = []
-        if self.roster.blends:
-            self.roster.blend.learned += 1
-        for member in self.roster.learners:
+        roster = self.roster
+        if roster.blends:
+            roster.blend.learned += 1
+        for member in roster.learners:
             if member.learned >= member.due:
-                self.good.keep(member, self.roster.by_number)
+                self.good.keep(member, roster.by_number)
             try:
                 if weight == 1.0 or member.learn_weighted is None:
                     member.learn(x, label)

@@ -17,7 +17,7 @@ from learners.lineage import Kind, Transition
 from learners.repair import Repair
 from learners.snapshot import Keys
 from learners.succession import differences
-from learners.watch.watcher import Watcher
+from learners.watch.watcher import Watcher, end_of_silence
 from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import (
     DeadLetter,
@@ -177,7 +177,10 @@ class Processor:
             self.learn.registry.redate(birth)
         self.next[source] = record.offset + 1
         for output in outputs:
-            self.books.leave(source, output)
+            if output.topic == "predictions":
+                self.books.predicted += 1
+            else:
+                self.books.leave(source, output)
         if not outputs:
             self._pass(source, record, outputs)
         elif self._quiet:
@@ -239,34 +242,27 @@ class Processor:
         if event.label is not UNSET:
             books.labels += 1
         if serve.knows(event.id):
-            books.duplicate += 1
-            if event.id in serve.broken and not decoded.broken and self._repair(decoded):
-                self._make_good(record, decoded, outputs)
-            elif event.label is not UNSET:
-                books.duplicate_label += 1
+            self._known(record, decoded, outputs)
             return
-        if not decoded.broken:
+        if self.repair.needed and not decoded.broken:
             self._repair(decoded)
-        prediction, example, asked = serve.answer(record, decoded, learn.roster)
-        if not decoded.broken:
-            number = asked.panel[asked.served] if asked.served >= 0 else None
-            learn.foresight.answered(example.ordinal, example.timestamp, number, asked.answer)
+        roster = learn.roster
+        prediction, example, asked = serve.answer(record, decoded, roster)
         source = f"events:{record.partition}:{record.offset}"
         inputs = self._inputs.get(EVENTS) or self._inputs_of(EVENTS)
         outputs.append(Output("predictions", prediction, record.key, record.timestamp, source, inputs))
         if decoded.broken:
-            problems = [f"{name} {problem}" for name, problem in decoded.violations.items()]
-            reason = Reason.CONTRACT if problems else Reason.TIMESTAMP
-            if decoded.untimely:
-                problems.append(decoded.untimely)
-            self._refuse(outputs, record, RefusalError(reason, "; ".join(problems)[:1000]))
+            self._broke(record, decoded, outputs)
+        else:
+            number = asked.panel[asked.served] if asked.served >= 0 else None
+            learn.foresight.answered(example.ordinal, example.timestamp, number, asked.answer)
         if asked.broken:
             for member, error in asked.broken:
                 self._emit(outputs, record, learn.fail(member, error, serve.watermark, source))
         signals = self.watcher.event(
             example.features,
             prediction.prediction if prediction.model_version is not None else None,
-            learn.roster.champion.number if learn.roster.champion_serves else -1,
+            roster.champion.number if roster.champion_serves else -1,
             decoded.violations,
             decoded.flags,
             record.key,
@@ -287,6 +283,23 @@ class Processor:
         if serve.overdue():
             self._expire(record, outputs)
 
+    def _known(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
+        """Take an event whose id was answered before."""
+        self.books.duplicate += 1
+        event = decoded.event
+        if event.id in self.serve.broken and not decoded.broken and self._repair(decoded):
+            self._make_good(record, decoded, outputs)
+        elif event.label is not UNSET:
+            self.books.duplicate_label += 1
+
+    def _broke(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
+        """Refuse a copy of an event that breaks the contract, beside the answer it was given by a rule."""
+        problems = [f"{name} {problem}" for name, problem in decoded.violations.items()]
+        reason = Reason.CONTRACT if problems else Reason.TIMESTAMP
+        if decoded.untimely:
+            problems.append(decoded.untimely)
+        self._refuse(outputs, record, RefusalError(reason, "; ".join(problems)[:1000]))
+
     def _signalled(self, signal: Signal, position: str) -> Transition:
         return Transition(
             kind=Kind.SIGNAL,
@@ -296,22 +309,19 @@ class Processor:
             evidence=signal.evidence(),
         )
 
-    def _heard(self, record: Record, outputs: list[Output]) -> None:
-        """Note that a label came: the end of a silence, if there was one."""
-        time = self.serve.watermark
-        ended = self.watcher.label(time)
-        if ended is not None:
-            position = position_of(record)
-            transition = Transition(
-                kind=Kind.SIGNAL_ENDED,
-                timestamp=time,
-                position=position,
-                reason=ended.about,
-                evidence={"signal": str(ended.kind), "events": ended.labels},
-            )
-            self._emit(outputs, record, [transition])
-            if self.learn.heeds_events:
-                self._emit(outputs, record, self.learn.elapsed([ended], None, time, position))
+    def _heard(self, record: Record, silent: int, outputs: list[Output]) -> None:
+        """Tell that a label came after so many events without any."""
+        ended, time, position = end_of_silence(silent), self.serve.watermark, position_of(record)
+        transition = Transition(
+            kind=Kind.SIGNAL_ENDED,
+            timestamp=time,
+            position=position,
+            reason=ended.about,
+            evidence={"signal": str(ended.kind), "events": ended.labels},
+        )
+        self._emit(outputs, record, [transition])
+        if self.learn.heeds_events:
+            self._emit(outputs, record, self.learn.elapsed([ended], None, time, position))
 
     def _repair(self, decoded: Decoded) -> bool:
         """Apply the contract's policies; returns whether models may see the event."""
@@ -325,6 +335,7 @@ class Processor:
         if self.repair.needed:
             sent = decoded.event.features
             features, decoded.flags, decoded.violations = self.repair(sent, remember=remember)
+            decoded.broken = bool(decoded.violations)
             if decoded.flags:
                 decoded.event.features, decoded.sent = features, sent
 
@@ -339,7 +350,7 @@ class Processor:
         decoded = self.codec.event(record)
         if not decoded.broken:
             self._apply(decoded, remember=False)
-        return self.serve.ask(record, decoded, self.learn.roster)[0]
+        return self.serve.answer(record, decoded, self.learn.roster, note=False)[0]
 
     def _make_good(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
         """Take an event that had broken the contract and was sent again put right: learned, not answered."""
@@ -364,18 +375,21 @@ class Processor:
     def _label_inside(
         self, record: Record, example: Example, event: Event, position: str, outputs: list[Output]
     ) -> None:
+        serve = self.serve
         try:
-            example.label = self.serve.label_of(event.label)
+            example.label = serve.label_of(event.label)
         except RefusalError as refusal:
             self._refuse(outputs, record, refusal)
-            self.serve.wait(example)  # a right label may still come on the labels topic
+            serve.wait(example)  # a right label may still come on the labels topic
             return
         example.weight = event.weight
         if example.broken:
-            self.serve.wait(example)
+            serve.wait(example)
         else:
-            self.serve.settled.add(example.id, Fate.LABELLED, example, self.serve.scored)
-        self._heard(record, outputs)
+            serve.settled.add(example.id, Fate.LABELLED, example, serve.scored)
+        silent = self.watcher.silence.label(serve.watermark)
+        if silent:
+            self._heard(record, silent, outputs)
         self._learn(record, example, position, outputs)
 
     def _label(self, record: Record, outputs: list[Output]) -> None:
@@ -386,7 +400,9 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         time = record.timestamp if label.timestamp is None else label.timestamp
-        self._heard(record, outputs)
+        silent = self.watcher.silence.label(self.serve.watermark)
+        if silent:
+            self._heard(record, silent, outputs)
         self._apply_label(record, label, time, outputs)
 
     def _apply_label(self, record: Record, label: LabelRecord, time: int, outputs: list[Output]) -> None:
@@ -403,16 +419,17 @@ class Processor:
         else:
             self._correct(record, joined, outputs)
 
-    def _learn(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
-        """Score and learn what has its label."""
-        if example.broken or self.learn.roster.frozen or not example.weight:
-            self.books.scored_only += 1
+    def _learn(
+        self, record: Record, example: Example, position: str, outputs: list[Output], *, came: bool = True
+    ) -> None:
+        """Score and learn what has its label, and write into the books which of both."""
+        learn, serve, books = self.learn, self.serve, self.books
+        if not came:  # the label was assumed
+            pass
+        elif example.broken or learn.roster.frozen or not example.weight:
+            books.scored_only += 1
         else:
-            self.books.learned += 1
-        self._teach(record, example, position, outputs)
-
-    def _teach(self, record: Record, example: Example, position: str, outputs: list[Output]) -> None:
-        learn, serve = self.learn, self.serve
+            books.learned += 1
         if self._observer is not None:
             self._observer.labelled(learn.told(example), self._slots(example))
         if example.broken:
@@ -457,7 +474,7 @@ class Processor:
         """End the waits that are over; learn from those that are taken to have the declared label."""
         count, assumed = self.serve.expire(most)
         for example in assumed:
-            self._teach(record, example, position_of(record), outputs)
+            self._learn(record, example, position_of(record), outputs, came=False)
         return count
 
     def _control(self, record: Record, outputs: list[Output]) -> None:

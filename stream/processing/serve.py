@@ -145,20 +145,24 @@ class Serve:
             return self.watermark
         return max(min(self.watermark, self.label_time), self.watermark - self._idle)
 
-    def ask(
-        self, record: Record, decoded: Decoded, roster: Roster
-    ) -> tuple[Prediction, dict[str, Any], Asked]:
-        """Return the answer to an event, the features as they were seen, and what everybody said.
+    def answer(
+        self, record: Record, decoded: Decoded, roster: Roster, *, note: bool = True
+    ) -> tuple[Prediction, Example, Asked]:
+        """Return the answer to an event, what is to be kept of it, and what everybody said.
 
-        The champion answers, a rule or the default, in this order of right. Nothing is counted or kept.
+        The champion answers, a rule or the default, in this order of right.
+
+        Parameters
+        ----------
+        note
+            Whether time and the count of events go on with it.
         """
-        event, violations = decoded.event, decoded.violations
+        event, broken, flags = decoded.event, decoded.broken, decoded.flags
         timestamp = record.timestamp if event.timestamp is None else event.timestamp
-        x, flags, broken = event.features, decoded.flags, decoded.broken
+        x = event.features
         if broken:
-            x = {
-                k: v for k, v in x.items() if k in self._contract.definition.features and k not in violations
-            }
+            violations, declared = decoded.violations, self._contract.definition.features
+            x = {k: v for k, v in x.items() if k in declared and k not in violations}
             asked = roster.ask_rules(x)
             flags = tuple(f"contract:{name}" for name in violations)
             if decoded.untimely:
@@ -167,14 +171,15 @@ class Serve:
             asked = roster.ask(x, decoded.sent)
             if asked.served != 0:
                 flags += _SILENT if roster.champion_serves else _FLAGS[roster.mode]
-        served = asked.served
+        served, answer, version, interval = asked.served, asked.answer, None, None
         if served >= 0:
-            value, probabilities = self._task.render(asked.answer)
+            value, probabilities = self._task.render(answer)
+            if served < roster.first_rule:
+                version = f"{roster.titles[served]}{roster.members[served].learned}"
+            if self._residuals is not None and not broken:
+                interval = self._residuals.interval(asked.panel[served], value)
         else:
             value, probabilities = self._default, None
-        interval = None
-        if self._residuals is not None and served >= 0 and not broken:
-            interval = self._residuals.interval(asked.panel[served], value)
         prediction = Prediction(
             id=event.id,
             timestamp=timestamp,
@@ -182,17 +187,11 @@ class Serve:
             probabilities=probabilities,
             interval=interval,
             served_by=roster.served_by[served],
-            model_version=roster.name(roster.members[served]) if 0 <= served < roster.first_rule else None,
+            model_version=version,
             flags=flags,
         )
-        return prediction, x, asked
-
-    def answer(self, record: Record, decoded: Decoded, roster: Roster) -> tuple[Prediction, Example, Asked]:
-        """Answer an event, and take note of it."""
-        prediction, x, asked = self.ask(record, decoded, roster)
-        timestamp, broken = prediction.timestamp, decoded.broken
         example = Example(
-            prediction.id,
+            event.id,
             record.key,
             record.partition,
             record.offset,
@@ -200,12 +199,12 @@ class Serve:
             x,
             asked.panel,
             asked.answers,
-            asked.served,
-            asked.answer,
+            served,
+            answer,
             self.predicted,
             broken,
         )
-        if not broken:  # what may be wrong moves neither the time nor the places of others
+        if note and not broken:  # what may be wrong moves neither the time nor the places of others
             self.predicted += 1
             if timestamp > self.watermark:
                 self.watermark, self.reached = timestamp, record.timestamp
