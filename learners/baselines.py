@@ -65,6 +65,11 @@ class ClassFrequencies(base.Classifier):
         even = 1.0 / len(counts)
         return {label: (count + even) / total for label, count in counts.items()}
 
+    def probability_one(self, x: dict[Any, Any]) -> float | None:
+        """Return True's probability alone, where True is one of two classes; None before the first label."""
+        n = len(self._labels)
+        return (self._counts[True] + 0.5) / (n + 1.0) if n else None
+
 
 class Majority(base.Classifier):
     """The class that came most often so far, and how often each came.

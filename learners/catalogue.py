@@ -54,7 +54,7 @@ def build(recipe: str, definition: Definition, parameters: Mapping[str, Any]) ->
     >>> from learners.definition import Feature
     >>> definition = Definition(name="d", task="regression", features={"amount": Feature()})
     >>> print(build("linear_regression", definition, {"learning_rate": 0.1}))
-    StandardScaler | LinearRegression
+    Scaler | LinearRegression
     >>> build("last_valeu", definition, {})
     Traceback (most recent call last):
     ...

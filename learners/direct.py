@@ -14,6 +14,7 @@ from typing import Any
 from river import compose, linear_model, multiclass, optim
 from river.utils import VectorDict
 
+from learners.errors import InsaneAnswerError
 from learners.features import Scaler
 
 Predict = Callable[[dict[str, Any]], Any]
@@ -34,6 +35,8 @@ def predictor(estimator: Any, method: str) -> Predict:
 def probability(estimator: Any) -> Callable[[dict[str, Any]], float | None] | None:
     """Return what asks a binary classifier for the positive class's probability alone, where that is shorter.
 
+    That is where an estimator has a ``probability_one``, and for logistic regression.
+
     Examples
     --------
     >>> from river import linear_model, naive_bayes
@@ -41,9 +44,10 @@ def probability(estimator: Any) -> Callable[[dict[str, Any]], float | None] | No
     >>> ask({"x": 1.0}), probability(naive_bayes.GaussianNB())
     (0.5, None)
     """
+    own: Callable[[dict[str, Any]], float | None] | None = getattr(estimator, "probability_one", None)
     steps = _scaler_and_model(estimator)
-    if steps is None or not _is_logistic(steps[1]):
-        return None
+    if own is not None or steps is None or not _is_logistic(steps[1]):
+        return own
     scaler, model = steps
     known, dot, exp = scaler.moments.get, model._weights.dot, math.exp
 
@@ -53,6 +57,8 @@ def probability(estimator: Any) -> Callable[[dict[str, Any]], float | None] | No
             _, mean, variance = known(name, _NOTHING)
             z[name] = (value - mean) / variance**0.5 if variance else 0.0
         raw: float = dot(z) + model.intercept
+        if raw != raw:
+            raise InsaneAnswerError("probability nan")
         return 0.0 if raw < -30 else 1.0 if raw > 30 else 1 / (1 + exp(-raw))
 
     return ask
@@ -138,7 +144,7 @@ def _logistic_step(model: Any) -> Learn:
     exp, scaled = math.exp, VectorDict.from_scaled
 
     def learn(z: dict[str, Any], y: Any) -> None:
-        view = VectorDict(weights, initializer, z)
+        view: VectorDict[Any, Any] = VectorDict(weights, initializer, z)
         raw = view.dot(z) + model.intercept
         if y:
             slope = -exp(-raw) if raw > 18.0 else -1.0 if raw < -18.0 else -1 / (exp(raw) + 1.0)

@@ -66,3 +66,7 @@ class StoreUnavailableError(MeanderError):
 
 class LostStateError(MeanderError):
     """State and log do not meet: records between them, or a state that was installed, are gone."""
+
+
+class InsaneAnswerError(ArithmeticError):
+    """An estimator answered something not finite, or probabilities that are none: its own trouble only."""

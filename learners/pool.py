@@ -209,8 +209,7 @@ class BinaryPool(_LogPool):
 
     def learn(self, answers: Sequence[float | None], label: bool, lag: int) -> None:
         """See `Pool.learn`."""
-        weights, log = self.weights, math.log
-        total, moved = 0.0, []
+        weights, log, moved, total = self.weights, math.log, [], 0.0
         for at in self._free_seats:
             p = answers[at]
             if p is not None:

@@ -96,6 +96,13 @@ class ClassRule(DeclaredRule, base.Classifier):
         except SILENT:
             return {}
 
+    def probability_one(self, x: dict[Any, Any]) -> float | None:
+        """Return True's probability alone, where True is a class and the condition holds, else None."""
+        try:
+            return self.probabilities[True] if self._holds(x) else None
+        except SILENT:
+            return None
+
 
 class NumberRule(DeclaredRule, base.Regressor):
     """A rule that answers with a number.

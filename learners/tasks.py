@@ -17,16 +17,13 @@ from typing import Any, Protocol
 from learners.contract import Contract
 from learners.definition import NUMBER_LIMIT, Definition
 from learners.direct import Predict, predictor, probability
+from learners.errors import InsaneAnswerError
 
 SUM_TOLERANCE = 1e-6
 BALANCE_WINDOW = 5000  # labels; how far back class frequencies of the loss `balanced` look
 LEAST_PROBABILITY = 0.01  # the loss `log` is 1 where the truth was given no more than this
 LEAST_SPREAD = 1e-9
 ABSURD = 1000 * NUMBER_LIMIT  # no number that a label may be is near: the model has diverged
-
-
-class InsaneAnswerError(ArithmeticError):
-    """An estimator answered something not finite, or probabilities that are none."""
 
 
 Ask = Callable[[dict[str, Any]], Any]
@@ -126,17 +123,7 @@ class Binary:
 
     def asker(self, estimator: Any) -> Ask:
         """See `Task.asker`."""
-        positive = probability(estimator)
-        if positive is None:
-            return partial(self.ask, predictor(estimator, self.method))
-
-        def ask(x: dict[str, Any]) -> float:
-            p = positive(x)
-            if not 0.0 <= p <= 1.0:
-                raise InsaneAnswerError(f"probability {p}")
-            return p
-
-        return ask
+        return probability(estimator) or partial(self.ask, predictor(estimator, self.method))
 
     def loss(self, answer: float, label: bool) -> float:
         """See `Task.loss`."""

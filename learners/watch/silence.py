@@ -83,5 +83,6 @@ class LabelSilence:
 
     def resume(self, state: list[float | int | bool | None]) -> None:
         """Continue from what `state` returned."""
-        known: list[Any] = state if len(state) == 6 else [state[0], *state[2:]]  # older ones tell a limit, too
+        # older ones tell a limit, too
+        known: list[Any] = state if len(state) == 6 else [state[0], *state[2:]]
         self.events, self._labels, self._usual, self._time, self._usual_time, self._silent = known

@@ -104,7 +104,7 @@ def test_only_what_a_feature_needs_stands_in_front():
     """Numbers get a scaler for linear models and nothing for trees."""
     model = linear_model.LinearRegression()
     numbers = Definition(name="d", task="regression", features={"a": Feature(), "b": Feature(type="boolean")})
-    assert str(prepare(numbers, model, "linear")) == "StandardScaler | LinearRegression"
+    assert str(prepare(numbers, model, "linear")) == "Scaler | LinearRegression"
     assert prepare(numbers, model, "tree") is model
     words = Definition(name="d", task="regression", features={"a": TEXT})
     assert str(prepare(words, model, "linear")) == "Columns | LinearRegression"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from learners.contract import Contract
-from learners.errors import DefinitionError
-from learners.tasks import InsaneAnswerError, Task, make_task, str_name
+from learners.errors import DefinitionError, InsaneAnswerError
+from learners.tasks import Task, make_task, str_name
 from tests.support import definition
 
 
