@@ -12,11 +12,6 @@ from msgspec import UNSET, Struct
 from stream.messages import Example
 from stream.processing.segments import SIZE, Appended, Segments
 
-<<<<<<< HEAD
-=======
-MOST_OVER = 64  # so many at most are let go of together
-
->>>>>>> 81bc139 (Scale with one look a column; ask rules and frequencies for one number; test the short cuts against River)
 
 class Fate(IntEnum):
     """Why an event no longer waits."""

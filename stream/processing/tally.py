@@ -12,19 +12,13 @@ from itertools import product
 from operator import attrgetter
 from typing import NamedTuple, get_args
 
-<<<<<<< HEAD
 import msgspec
 
 from learners.detectors import SignalKind
-from learners.lineage import Kind, Transition
-from learners.tasks import InsaneAnswerError
-from stream.messages import Action, Command, DeadLetter, Output, Reason, Source
-from stream.processing.probe import STAGES
-=======
 from learners.errors import InsaneAnswerError
 from learners.lineage import Kind, Transition
-from stream.messages import DeadLetter, Output, Reason, Source
->>>>>>> 81bc139 (Scale with one look a column; ask rules and frequencies for one number; test the short cuts against River)
+from stream.messages import Action, Command, DeadLetter, Output, Reason, Source
+from stream.processing.probe import STAGES
 from stream.processing.processor import Processor
 from stream.processing.standing import Standing
 
