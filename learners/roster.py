@@ -317,8 +317,8 @@ class Roster:
             Given a slot, ``predict`` or ``learn`` and the call, returns what is called in its place.
         """
         working = [m for m in self.members if not (m.is_blend or m.rests)]
-        own, taught = self._predictors, []
-        through = self._predictors = tuple(
+        own, taught = self._askers, []
+        through = self._askers = tuple(
             wrap(m.slot, "predict", call) if m in working else call
             for m, call in zip(self.members, own, strict=True)
         )
@@ -332,8 +332,8 @@ class Roster:
         try:
             yield
         finally:  # where members have changed meanwhile, they are bound anew already
-            if self._predictors is through:
-                self._predictors = own
+            if self._askers is through:
+                self._askers = own
             for member, name, call, wrapped in taught:
                 if getattr(member, name) is wrapped:
                     setattr(member, name, call)
