@@ -42,7 +42,7 @@ def definition(name: str, brokers: str, scenario: Scenario) -> dict[str, Any]:
         "scope": "partition",
         "champion": "lr",
         "features": {"x": {"min": -100, "max": 100}, "y": {}},
-        "label": {"classes": ["no", "yes"], "on_correction": "learn-again"},
+        "label": {"classes": ["no", "yes"], "keep_limit": 50_000, "on_correction": "learn-again"},
         "models": {"lr": {"recipe": "logistic_regression"}},
         "rules": {"high": {"when": "x > y", "then": {"yes": 0.8}}},
         "drift": {"detector": "ADWIN", "on_drift": "tell"},
