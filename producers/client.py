@@ -128,9 +128,9 @@ class MeanderClient:
         """
         identifier = _checked(str(uuid.uuid4()) if id is None else id)
         time = milliseconds(timestamp)
-        event = Event(
-            id=identifier, features=dict(features), timestamp=time, label=label, weight=_weight(weight)
-        )
+        event = Event(id=identifier, features=dict(features), timestamp=time, label=label)
+        if weight != 1.0:
+            event.weight = _weight(weight)
         value = self._encode(event)
         self._publisher.publish(self._events, _key(key, identifier), value, self._headers)
         return identifier
@@ -166,9 +166,9 @@ class MeanderClient:
             As for `send_event`.
         """
         time = milliseconds(timestamp)
-        record = LabelRecord(
-            id=_checked(id), label=label, timestamp=time, corrects=corrects, weight=_weight(weight)
-        )
+        record = LabelRecord(id=_checked(id), label=label, timestamp=time, corrects=corrects)
+        if weight != 1.0:
+            record.weight = _weight(weight)
         self._publisher.publish(self._labels, _key(key, id), self._encode(record))
 
     def send_unavailable(

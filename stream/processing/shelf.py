@@ -46,7 +46,7 @@ class Shelf(Generic[T]):
     --------
     >>> shelf = Shelf("waiting", str.encode, lambda identifier, number, time, data: data.decode())
     >>> for number, (identifier, time) in enumerate([("a", 9), ("b", 5), ("c", 7)]):
-    ...     shelf.put(identifier, number, time, identifier.upper())
+    ...     _ = shelf.put(identifier, number, time, identifier.upper())
     >>> shelf.take("c"), shelf.oldest(), shelf.pop_oldest(), len(shelf)
     ('C', 5, ('b', 'B'), 1)
     """

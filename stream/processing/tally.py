@@ -267,7 +267,7 @@ class WorkerTally:
         """Count what became of commands: the values of control records, and what came of them."""
         actions: dict[str, str] = {}
         for value in values:
-            with suppress(msgspec.DecodeError):  # a tick, or what was refused
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a tick, or refused
                 command = _command(value or b"")
                 actions[command.id] = command.action
         outcomes = {

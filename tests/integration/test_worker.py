@@ -39,9 +39,13 @@ def deploy(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[Callabl
             **Scenario.definition(deployment_name + suffix),
             "scope": "partition" if partitions > 1 else "deployment",
             "kafka": {"brokers": kafka, "partitions": partitions, "session_timeout": "6s"},
-            "snapshots": {"folder": f"snapshots{suffix}", "every": "200ms"},
             "web": {"port": 0},
             **changes,
+            "snapshots": {
+                "folder": f"snapshots{suffix}",
+                "every": "200ms",
+                **changes.get("snapshots", {}),
+            },
         }
         file = tmp_path / f"deployment{suffix}.toml"
         file.write_text("\n".join(toml.document(definition)), encoding="utf-8")

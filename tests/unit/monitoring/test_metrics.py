@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import subprocess
-import time
 from typing import Any
 
 from aiohttp import ClientSession, web
@@ -13,7 +12,6 @@ from monitoring.metrics import LATE, registry_of
 from monitoring.probes import add_probes
 from stream.messages import Record
 from stream.processing.books import Books
-from stream.processing.probe import Probe
 from stream.processing.processor import Processor
 from stream.processing.tally import EVENTS, LABELS, Histogram, Tally, WorkerFacts
 from tests.conftest import tool
@@ -185,43 +183,6 @@ def test_edges_belong_to_the_bucket_below() -> None:
     histogram = Histogram((1, 2, 4))
     histogram.add([1, 2, 2, 3, 4, 5])
     assert histogram.counts == [1, 2, 2, 1]
-
-
-def test_counting_costs_less_than_a_third_of_a_microsecond_an_event() -> None:
-    """The whole of it for a batch of 1,000 answers: served, books, members, latency, and where time goes."""
-    p = Processor(definition(**ROSTER))
-    inputs = Inputs()
-    outputs = [o for i in range(1000) for o in p.process(event(inputs, i, "yes" if i % 2 else "no"))]
-    outputs = [o for o in outputs if o.topic == "predictions"]
-    tally, latency = Tally(p), Histogram((1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
-    times = [i / 7 for i in range(1000)]
-    cost = []
-    for _ in range(20):
-        began = time.perf_counter()
-        p.books.predicted += len(outputs)
-        tally.take("events", outputs)
-        latency.add_ages(200.0, times)
-        cost.append((time.perf_counter() - began) / len(outputs))
-    spent = min(cost) + cost_of_looking(p, inputs.all)
-    assert spent < 0.3e-6, f"{spent * 1e6:.2f} us"
-
-
-def cost_of_looking(p: Processor, records: list[Record]) -> float:
-    """Return what the probe adds, in seconds an event, to a processor that does nothing."""
-    p.process = lambda _: []  # type: ignore[method-assign]
-    probe, best = Probe(time.perf_counter), [1.0, 1.0]
-    for _ in range(40):
-        for which in (0, 1):
-            began = time.perf_counter()
-            for start in range(0, len(records), 32):
-                part, found = records[start : start + 32], []
-                if which:
-                    found += probe.run(p, part)
-                else:
-                    for record in part:
-                        found += p.process(record)
-            best[which] = min(best[which], (time.perf_counter() - began) / len(records))
-    return best[1] - best[0]
 
 
 def test_the_probes_answer_over_http() -> None:
