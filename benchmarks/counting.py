@@ -10,7 +10,7 @@ from stream.processing.probe import Probe
 from stream.processing.processor import Processor
 from stream.processing.tally import LATENCY_EDGES, Histogram, Tally
 
-BATCH = 32  # records between two looks at the clock, as in the worker
+BATCH = 128  # records between two looks at the clock, as in the worker
 
 
 def counts(processor: Processor, outputs: list[Output]) -> float:

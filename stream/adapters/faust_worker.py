@@ -54,7 +54,7 @@ from stream.settings import Settings
 log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
-SLICE = 32  # records between two looks at the event loop: whoever asks over HTTP waits for some of them
+SLICE = 128  # records between two looks at the event loop: whoever asks over HTTP waits for some of them
 
 
 def _tell(number: int, outputs: list[Output]) -> None:
