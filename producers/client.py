@@ -21,9 +21,7 @@ def plain(value: Any) -> Any:
     """Turn a numpy scalar, as data frames hold them, into the Python value it stands for."""
     item = getattr(value, "item", None)
     if item is None or getattr(value, "ndim", 0) != 0:
-        raise NotImplementedError(
-            f"a {type(value).__name__} cannot be sent: use numbers, text, true or false, times"
-        )
+        raise TypeError(f"a {type(value).__name__} cannot be sent: use numbers, text, true or false, times")
     return item()
 
 
