@@ -14,12 +14,13 @@ from typing import Any
 from river import compose, linear_model, multiclass, optim
 from river.utils import VectorDict
 
+from learners.baselines import ClassFrequencies
 from learners.errors import InsaneAnswerError
-from learners.features import Scaler
+from learners.features import UNKNOWN, Scaler
+from learners.rules import ClassRule
 
 Predict = Callable[[dict[str, Any]], Any]
 Learn = Callable[[dict[str, Any], Any], Any]
-_NOTHING = (0, 0.0, 0.0)  # known of a column that has not come yet
 
 
 def predictor(estimator: Any, method: str) -> Predict:
@@ -35,7 +36,8 @@ def predictor(estimator: Any, method: str) -> Predict:
 def probability(estimator: Any) -> Callable[[dict[str, Any]], float | None] | None:
     """Return what asks a binary classifier for the positive class's probability alone, where that is shorter.
 
-    That is where an estimator has a ``probability_one``, and for logistic regression.
+    That is for declared rules, class frequencies and logistic regression: what they say is a probability, or
+    no answer, or no number. Whatever else says so is not taken at its word.
 
     Examples
     --------
@@ -44,17 +46,19 @@ def probability(estimator: Any) -> Callable[[dict[str, Any]], float | None] | No
     >>> ask({"x": 1.0}), probability(naive_bayes.GaussianNB())
     (0.5, None)
     """
-    own: Callable[[dict[str, Any]], float | None] | None = getattr(estimator, "probability_one", None)
-    steps = _scaler_and_model(estimator)
-    if own is not None or steps is None or not _is_logistic(steps[1]):
+    if type(estimator) in (ClassFrequencies, ClassRule):
+        own: Callable[[dict[str, Any]], float | None] = estimator.probability_one
         return own
+    steps = _scaler_and_model(estimator)
+    if steps is None or not _is_logistic(steps[1]):
+        return None
     scaler, model = steps
     known, dot, exp = scaler.moments.get, model._weights.dot, math.exp
 
     def ask(x: dict[str, Any]) -> float:
         z = {}
         for name, value in x.items():
-            _, mean, variance = known(name, _NOTHING)
+            _, mean, variance = known(name, UNKNOWN)
             z[name] = (value - mean) / variance**0.5 if variance else 0.0
         raw: float = dot(z) + model.intercept
         if raw != raw:

@@ -82,6 +82,9 @@ class Only(base.Transformer):
         return {name: x[name] for name in self.names if name in x}
 
 
+UNKNOWN = (0, 0.0, 0.0)  # moments of a column that has not come yet
+
+
 class Scaler(base.Transformer):
     """River's `StandardScaler`, equal to the last bit, with what it knows of a column in one place.
 
@@ -123,9 +126,10 @@ class Scaler(base.Transformer):
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """Return how many standard deviations the values are from their means."""
         scaled = {}
+        known = self.moments.get
         for name, value in x.items():
-            known = self.moments.get(name)
-            scaled[name] = (value - known[1]) / known[2] ** 0.5 if known is not None and known[2] else 0.0
+            _, mean, variance = known(name, UNKNOWN)
+            scaled[name] = (value - mean) / variance**0.5 if variance else 0.0
         return scaled
 
 

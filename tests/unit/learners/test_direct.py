@@ -5,14 +5,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from river import compose, linear_model, naive_bayes, optim, preprocessing
+from river import base, compose, linear_model, naive_bayes, optim, preprocessing
 
 from learners.baselines import ClassFrequencies
+from learners.contract import Contract
 from learners.definition import Feature
 from learners.direct import learner, predictor, probability
 from learners.errors import InsaneAnswerError
 from learners.features import Scaler
 from learners.rules import ClassRule
+from learners.tasks import make_task
+from tests.support import definition
 
 values = st.floats(-1e6, 1e6, allow_nan=False) | st.integers(-5, 5)
 rows = st.dictionaries(st.sampled_from("abcd"), values, min_size=1)
@@ -94,3 +97,21 @@ def test_rules_and_frequencies_say_the_same_alone() -> None:
     for label in (True, False, True):
         counts.learn_one({}, label)
         assert counts.probability_one({}) == counts.predict_proba_one({})[True]
+
+
+def test_a_stranger_that_says_a_probability_is_checked() -> None:
+    """Whatever methods a user's estimator has, what it answers is looked at before it counts."""
+
+    class Sure(base.Classifier):
+        def learn_one(self, x: dict[str, Any], y: Any) -> None:
+            """Learn nothing."""
+
+        def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+            return {True: 7.0}
+
+        def probability_one(self, x: dict[str, Any]) -> float:
+            return 7.0
+
+    assert probability(Sure()) is None
+    with pytest.raises(InsaneAnswerError):
+        make_task(Contract(definition())).asker(Sure())({})
