@@ -35,7 +35,7 @@ from stream.adapters.lane import (
     Transactions,
     kafka_consumer,
 )
-from stream.adapters.latest import Latest, forgotten, last_of_each
+from stream.adapters.latest import forgotten, last_of_each
 from stream.adapters.outbox import Outbox
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition, Restored, recover
@@ -152,6 +152,7 @@ class Lane:
         skipped = await self._gaps.before(batch, partition, source)
         outputs: list[Output] = []
         rows: dict[str, list[Row]] = {}
+        tombstones: list[Row] = []
         seconds, clock = self.tally.seconds, time.perf_counter
         records: list[Any] = [*skipped, *batch]
         spent = 0.0
@@ -164,6 +165,8 @@ class Lane:
             made = run(processor, part)
             done = clock()
             self._encode(partition, made, rows)
+            if self.settings.kafka.latest and source == Source.CONTROL.value:
+                tombstones += forgotten(processor.codec, part, made)
             outputs += made
             spent += done - began
             seconds["emit"] += clock() - done
@@ -172,17 +175,13 @@ class Lane:
         self.processed += len(skipped) + len(batch)
         partition.tally.take(source, outputs)
         partition.reached[source] = batch.timestamp
-        self.tally.delay.add(processor.delays)
-        processor.delays.clear()
+        self.tally.take(processor)
         for stage, share in self._probe.split(source, spent).items():
             seconds[stage] += share
         seconds["emit"] += clock() - began
+        if tombstones:
+            rows[LATEST] = tombstones
         await self._ship(partition, outputs, rows)
-        if source == Source.CONTROL.value:
-            self.tally.take_commands([r.value for r in records], outputs)
-            tombstones = forgotten(outputs, {r.offset: r.value for r in records})
-            if self.settings.kafka.latest and tombstones:
-                await partition.outbox.put({LATEST: tombstones})
         self.tally.batches += 1
 
     def _answered(self, appended: Iterable[int]) -> None:
@@ -312,9 +311,9 @@ class Lane:
         return await producer.transactions(f"meander.{self.settings.definition.name}.{number}")
 
     def _recover(self, number: int) -> Restored:
-        latest = Latest() if self.settings.kafka.latest else None
+        latest = self.settings.kafka.latest
         with self.open_history() as history:
-            return recover(self.settings.definition, number, self.store, self.keys, history, latest)
+            return recover(self.settings.definition, number, self.store, self.keys, history, latest=latest)
 
     async def save(self, *, last: bool = False) -> None:
         """Take a snapshot of every partition whose time has come; see `Saver.save`."""

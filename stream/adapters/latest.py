@@ -5,9 +5,8 @@ was answered since the last snapshot is told again after a restart, the last of 
 out or not: compaction makes one record of it.
 """
 
-from collections.abc import Iterable, Mapping
-
-import msgspec
+from collections.abc import Iterable
+from typing import cast
 
 from learners.lineage import Kind, Transition
 from stream.adapters.lane import Row
@@ -24,21 +23,22 @@ def last_of_each(rows: Iterable[Row]) -> list[Row]:
     return list({row[1]: row for row in rows if row[1] is not None}.values())
 
 
-def forgotten(outputs: Iterable[Output], values: Mapping[int, bytes | None]) -> list[Row]:
+def forgotten(codec: Codec, records: Iterable[Record], outputs: Iterable[Output]) -> list[Row]:
     """Return a tombstone for each entity that was forgotten.
 
     Parameters
     ----------
-    outputs
-        What came of control records.
-    values
-        Of these records, by offset.
+    codec
+        That has read the records before: it reads them alike.
+    records, outputs
+        Control records, and what came of them.
     """
     rows: list[Row] = []
+    by_offset = {record.offset: record for record in records}
     for output in outputs:
         message = output.message
         if isinstance(message, Transition) and message.kind is Kind.FORGOTTEN:
-            command = msgspec.json.decode(values[int(output.source.split(":")[2])] or b"", type=Forget)
+            command = cast(Forget, codec.control(by_offset[int(output.source.split(":")[2])]))
             headers = [("meander-source", output.source.encode())]
             rows.append((output.timestamp, command.key.encode(), None, headers))
     return rows
@@ -47,13 +47,19 @@ def forgotten(outputs: Iterable[Output], values: Mapping[int, bytes | None]) -> 
 class Latest:
     """What the topic must say after a restart: fed with all that is run again.
 
+    Parameters
+    ----------
+    codec
+        Of the processor that runs them again.
+
     Attributes
     ----------
     found
         By key: its last prediction since the snapshot; None: the entity was forgotten since.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
         self.found: dict[bytes, Output | Row] = {}
 
     def take(self, record: Record, outputs: Iterable[Output]) -> None:
@@ -63,12 +69,13 @@ class Latest:
                 if output.topic == "predictions" and output.key is not None:
                     self.found[output.key] = output
         elif record.source == Source.CONTROL.value:
-            for row in forgotten(outputs, {record.offset: record.value}):
+            for row in forgotten(self._codec, [record], outputs):
                 self.found[row[1] or b""] = row
 
-    def rows(self, codec: Codec) -> list[Row]:
+    def rows(self) -> list[Row]:
         """Return the topic's records."""
+        encode = self._codec.encode
         return [
-            (found.timestamp, found.key, *codec.encode(found)) if isinstance(found, Output) else found
+            (found.timestamp, found.key, *encode(found)) if isinstance(found, Output) else found
             for found in self.found.values()
         ]

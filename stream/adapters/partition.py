@@ -81,7 +81,8 @@ def recover(
     store: StateStore,
     keys: Keys,
     history: KafkaLog,
-    latest: Latest | None = None,
+    *,
+    latest: bool = False,
 ) -> Restored:
     """Load the newest snapshot that is sound, and run again what the log has since, in journal order.
 
@@ -90,7 +91,7 @@ def recover(
     Parameters
     ----------
     latest
-        Told of what is run again, where there is a topic of latest answers.
+        Whether there is a topic of latest answers.
 
     Raises
     ------
@@ -129,14 +130,15 @@ def recover(
 
     states = StoredStates(partial(store.get, number), lambda: keys)
     processor.states = JournaledStates(states, tail.installed, tail.refused)
-    told = None if latest is None else latest.take
-    unsent = list(catch_up(processor, history, tail, progress, told))
+    told = Latest(processor.codec) if latest else None
+    unsent = list(catch_up(processor, history, tail, progress, told.take if told else None))
     processor.states = states
+    processor.forget_counts()  # what is run again was counted before
     if processor.redefine(definition):
         log.info("definition.changed partition=%d reason=%s", number, processor.untold[-1].reason)
     processor.keep_clear_of(store.segments(number))
     again = sum(processor.next.values()) - sum(before.values())
     log.info("partition.ready partition=%d from=%s again=%d unsent=%d", number, before, again, len(unsent))
     saved = max((stored.generation for stored in kept), default=-1)
-    rows = [] if latest is None else latest.rows(processor.codec)
+    rows = told.rows() if told else []
     return Restored(processor, tail.ends, unsent, rows, saved, identities(history))

@@ -98,7 +98,7 @@ class Archive:
         found, asked = self.names, f"of {target}"
         if target.startswith(AT):
             digits = target.removeprefix(AT)
-            if not digits.isdecimal() or int(digits) > TIME_LIMIT:
+            if not digits.isdecimal() or int(digits) >= TIME_LIMIT:
                 raise MeanderError(f"{target!r} is no time: {AT} and milliseconds since 1970")
             time = int(digits)
             asked = f"before {datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import msgspec
@@ -87,6 +87,8 @@ class Processor:
     delays
         Milliseconds of event time that the last labels on their own topic came after their events: whoever
         counts them takes them out.
+    commands
+        What became of operators' commands, by action and ``applied`` or ``rejected``; taken out as well.
 
     Examples
     --------
@@ -123,6 +125,7 @@ class Processor:
         self._recent: deque[Transition] = deque(maxlen=RECENT)
         self._sizes: dict[int, int] = {}  # bytes of each member in the last snapshot
         self.delays: deque[int] = deque(maxlen=MOST_DELAYS)
+        self.commands: Counter[tuple[str, str]] = Counter()
         self._born = self._announced = False
         self.untold: list[Transition] = []
         self.states: States = NoStates()
@@ -491,6 +494,8 @@ class Processor:
         if not isinstance(control, Tick):
             time = self._time(record)
             made = self.learn.command(control, time, position, record.timestamp, self.revision, self._install)
+            rejected = any(transition.kind is Kind.REJECTED for transition in made)
+            self.commands[control.action, "rejected" if rejected else "applied"] += 1
             self._emit(outputs, record, made)
             return
         self.serve.pass_time(control.timestamp)
@@ -530,6 +535,11 @@ class Processor:
             requested_by=control.operator,
             command=control.id,
         )
+
+    def forget_counts(self) -> None:
+        """Begin anew with delays and commands: they were counted, or are not to be."""
+        self.delays.clear()
+        self.commands.clear()
 
     # -- outputs -----------------------------------------------------------------------------------
 

@@ -7,17 +7,14 @@ from that moment on. What a partition said again while it caught up is not count
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import product
 from operator import attrgetter
 from typing import NamedTuple, get_args
 
-import msgspec
-
 from learners.detectors import SignalKind
 from learners.errors import InsaneAnswerError
 from learners.lineage import Kind, Transition
-from stream.messages import Action, Command, DeadLetter, Output, Reason, Source
+from stream.messages import Action, DeadLetter, Output, Reason, Source
 from stream.processing.probe import STAGES
 from stream.processing.processor import Processor
 from stream.processing.standing import Standing
@@ -52,7 +49,6 @@ _WATCHED = (
     (str(SignalKind.DATA), "bins"), (str(SignalKind.PREDICTION), "bins"), (str(SignalKind.PRODUCER), "bins"),
     (str(SignalKind.LABEL_SILENCE), "silence"),
 )  # fmt: skip
-_command = msgspec.json.Decoder(Command).decode
 _SERVED_BY = attrgetter("message.served_by")
 
 
@@ -258,25 +254,16 @@ class WorkerTally:
         self.latency, self.delay = Histogram(LATENCY_EDGES), Histogram(DELAY_EDGES)
         self.seconds = dict.fromkeys((*STAGES, "other", "emit", "snapshot"), 0.0)
         self.models: dict[tuple[str, str], float] = {}
-        self.commands = dict.fromkeys(product(get_args(Action), ("applied", "rejected")), 0)
+        self.commands = Counter(dict.fromkeys(product(get_args(Action), ("applied", "rejected")), 0))
         self.batches = 0
         self.restores = {"snapshot": 0, "log": 0}
         self.rebalances = 0
 
-    def take_commands(self, values: Iterable[bytes | None], outputs: Iterable[Output]) -> None:
-        """Count what became of commands: the values of control records, and what came of them."""
-        actions: dict[str, str] = {}
-        for value in values:
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a tick, or refused
-                command = _command(value or b"")
-                actions[command.id] = command.action
-        outcomes = {
-            (o.message.command, "rejected" if o.message.kind is Kind.REJECTED else "applied")
-            for o in outputs
-            if isinstance(o.message, Transition) and o.message.command in actions
-        }
-        for name, outcome in outcomes:
-            self.commands[actions[str(name)], outcome] += 1
+    def take(self, processor: Processor) -> None:
+        """Take out of a processor what it has noted for whoever counts."""
+        self.delay.add(processor.delays)
+        self.commands.update(processor.commands)
+        processor.forget_counts()
 
 
 class PartitionFacts(NamedTuple):

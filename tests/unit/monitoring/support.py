@@ -19,11 +19,8 @@ class Bench:
         for record in records:
             outputs = self.processor.process(record)
             self.tally.take(record.source, outputs)
-            if record.source == "control":
-                self.worker.take_commands([record.value], outputs)
             self.worker.batches += 1
-        self.worker.delay.add(self.processor.delays)
-        self.processor.delays.clear()
+        self.worker.take(self.processor)
 
     def partition(self) -> PartitionFacts:
         """Return the facts of the partition."""

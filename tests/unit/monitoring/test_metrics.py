@@ -133,8 +133,11 @@ def test_a_promotion_moves_the_counts_to_the_new_role() -> None:
             inputs.add("control", {"type": "command", "id": "d", "action": "resume"}),
             inputs.add("control", {"type": "tick", "timestamp": 1}),
             inputs.add("control", b"{"),
+            inputs.add("control", b'{"type":"command","id":"e","action":"resume","reason":"\xff"}'),
+            inputs.add("control", b'{"type":"command","id":"f","action":"freeze","size":NaN}'),
         ]
     )
+    assert value(b.facts(), "control_commands_total", action="freeze", outcome="applied") == 1
     assert value(b.facts(), "control_commands_total", action="resume", outcome="rejected") == 1
     assert value(b.facts(), "control_commands_total", action="promote", outcome="applied") == 1
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stream.adapters.latest import forgotten
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up
 from tests.support import Inputs, MemoryLog, definition, predictions, published, record, run, transitions
@@ -31,6 +32,17 @@ def test_an_entity_is_forgotten() -> None:
     state = processor.serve.state()
     assert b"ann" not in state
     assert b"bob" in state
+
+
+def test_a_tombstone_for_whatever_was_forgotten() -> None:
+    """The topic of latest answers loses the entity even where the record can only be read the long way."""
+    processor = Processor(DEFINITION)
+    run(processor, EVENTS)
+    value = b'{"type": "forget", "id": "f1", "key": "ann", "cost": NaN}'
+    inputs = [record("control", 0, FORGET | {"key": "bob"}, 7), record("control", 1, value, 8)]
+    outputs = [output for one in inputs for output in processor.process(one)]
+    rows = forgotten(processor.codec, inputs, outputs)
+    assert [row[:3] for row in rows] == [(7, b"bob", None), (8, b"ann", None)]
 
 
 def test_labels_and_duplicates_that_come_afterwards() -> None:
