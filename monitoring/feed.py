@@ -128,7 +128,8 @@ class Feed(threading.Thread):
         decoder: msgspec.json.Decoder[Any] = self._status if is_status else self._transition
         try:
             self._found.put((record.partition, record.timestamp, decoder.decode(record.value)))
-        except msgspec.DecodeError as error:  # of a release that says more, or nothing of ours
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # of a release that says more, or nothing of ours
             if not self._strange:  # the first of them tells as much as all
                 log.warning("feed.unreadable topic=%s offset=%d error=%s", record.topic, record.offset, error)
             self._strange = True

@@ -145,7 +145,7 @@ class PredictionConsumer:
     def _answer(self, record: Any) -> Answer:
         source = dict(record.headers).get("meander-source", b"").decode()
         if source.startswith("events:"):
-            with suppress(msgspec.DecodeError):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return Answer(self._decode(record.value or b""), record.key, source)
         raise MeanderError(
             f"{record.topic}[{record.partition}] offset {record.offset} is no prediction of Meander's. "
