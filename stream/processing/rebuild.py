@@ -235,7 +235,7 @@ def learn_anew(
     processor = Processor(definition, partition, judge, keys=keys)
     processor.states = states
     begin(processor, log)
-    without = Without(_lost(definition, tail, states), commands=True)
+    without = Without(_lost(definition, tail, states), processor.codec, commands=True)
     inputs = {source: log.read(source, partition, *log.bounds(source, partition)) for source in SOURCES}
     count = 0
     for count, record in enumerate(in_order(tail.marks, inputs), 1):

@@ -176,9 +176,9 @@ def learn_without(
         check_whole(partition, log, tail, {})
     told = dict.fromkeys(span.told for span in spans)
     told |= dict.fromkeys(span for t in tail.installed.values() for span in t.evidence.get("left_out", ()))
-    without = Without(map(parse_span, told))
     job = _Job(definition, partition, log)
     judge, processor = job.judge, job.processor
+    without = Without(map(parse_span, told), processor.codec)
     for _ in range(ROUNDS):
         judge.follow(log.read("predictions", partition, job.reached, tail.ends["predictions"]))
         job.reached, before = tail.ends["predictions"], job.records

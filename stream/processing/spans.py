@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from learners.errors import MeanderError
 from learners.watch.settings import HEADER
-from stream.messages import Record, Source
+from stream.codec import Codec, RefusalError
+from stream.messages import Command, Record, Source
 
 EVENTS, LABELS, CONTROL = Source.EVENTS.value, Source.LABELS.value, Source.CONTROL.value
 KEY, PRODUCER = "key:", "producer:"
@@ -129,25 +130,18 @@ def _said(time: int | None) -> str:
     return told.replace(".000+00:00", "Z").replace("+00:00", "Z")
 
 
-class _Named(Struct):
-    id: str
-    timestamp: int | None = None
-
-
-class _Tagged(Struct):
-    type: str
-
-
 class Without:
     """Goes through the inputs and takes out what lies in any of the spans.
 
     A label goes with its event. An event whose label goes alone waits for none. Operators' commands go, too,
-    unless told otherwise: they were answers to what had happened. Ticks stay.
+    unless told otherwise: they were answers to what had happened. Ticks stay, and so does what is refused.
 
     Parameters
     ----------
     spans
         Where there is none, nothing but commands is taken out.
+    codec
+        Of the processor that takes the rest: what it can read can be taken out.
     commands
         Whether they stay.
 
@@ -159,11 +153,9 @@ class Without:
         Whether anything was.
     """
 
-    def __init__(self, spans: Iterable[Span], *, commands: bool = False) -> None:
-        self._spans, self._commands = tuple(spans), commands
+    def __init__(self, spans: Iterable[Span], codec: Codec, *, commands: bool = False) -> None:
+        self._spans, self._codec, self._commands = tuple(spans), codec, commands
         self._gone: set[str] = set()  # ids of events
-        self._named = msgspec.json.Decoder(_Named).decode
-        self._tagged = msgspec.json.Decoder(_Tagged).decode
         self.events = self.labels = 0
 
     @property
@@ -173,35 +165,37 @@ class Without:
 
     def __call__(self, record: Record) -> Record | None:
         """Return what is to be learned from instead of an input; None: nothing."""
-        if record.source == CONTROL:
-            return None if not self._commands and self._is_command(record) else record
-        if not self._spans:
-            return record
         try:
-            named = self._named(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return record  # refused anyway
-        time = record.timestamp if named.timestamp is None else named.timestamp
-        held = any(span.holds(record, time) for span in self._spans)
-        if record.source == EVENTS:
-            if not held:
-                self._gone.discard(named.id)  # sent again put right
+            if record.source == CONTROL:
+                command = not self._commands and isinstance(self._codec.control(record), Command)
+                return None if command else record
+            if not self._spans:
                 return record
-            self._gone.add(named.id)
-            self.events += 1
-            return None
-        if named.id in self._gone:
+            if record.source == EVENTS:
+                return self._event(record)
+            return self._label(record)
+        except RefusalError:
+            return record
+
+    def _event(self, record: Record) -> Record | None:
+        event = self._codec.event(record).event
+        if not self._holds(record, event.timestamp):
+            self._gone.discard(event.id)  # sent again put right
+            return record
+        self._gone.add(event.id)
+        self.events += 1
+        return None
+
+    def _label(self, record: Record) -> Record | None:
+        label = self._codec.label(record)
+        if label.id in self._gone:
             self.labels += 1
             return None
-        if not held:
+        if not self._holds(record, label.timestamp):
             return record
         self.labels += 1
-        return msgspec.structs.replace(
-            record, value=msgspec.json.encode({"id": named.id, "unavailable": True})
-        )
+        return structs.replace(record, value=msgspec.json.encode({"id": label.id, "unavailable": True}))
 
-    def _is_command(self, record: Record) -> bool:
-        try:
-            return self._tagged(record.value or b"").type == "command"
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
+    def _holds(self, record: Record, timestamp: int | None) -> bool:
+        time = record.timestamp if timestamp is None else timestamp
+        return any(span.holds(record, time) for span in self._spans)

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from learners.candidate import Candidate, digest_of
+from learners.contract import Contract
 from learners.definition import Definition
 from learners.errors import IncompatibleSnapshotError, LostStateError, MeanderError
 from learners.lineage import Transition, lineage_of
 from learners.snapshot import Keys
+from stream.codec import Codec
 from stream.processing.processor import THIS_PROCESS, Processor
 from stream.processing.rebuild import GoneError, learn_anew
 from stream.processing.recovery import Tail, catch_up
@@ -235,7 +237,7 @@ def test_labels_alone_may_be_left_out() -> None:
 )  # fmt: skip
 def test_what_lies_in_a_span(span: str, events: list[int], labels: list[int]) -> None:
     """A label goes with its event."""
-    without = Without([parse_span(span)])
+    without = Without([parse_span(span)], Codec(Contract(definition(RAW))))
     gone: dict[str, list[int]] = {"events": [], "labels": []}
     for n in range(5):
         header = (("meander-producer", b"bad" if n == 0 else b"good"),)
@@ -246,6 +248,17 @@ def test_what_lies_in_a_span(span: str, events: list[int], labels: list[int]) ->
             if kept is None or b"unavailable" in (kept.value or b""):
                 gone[r.source].append(n)
     assert gone == {"events": events, "labels": labels}
+
+
+def test_what_is_read_the_long_way_lies_in_a_span_too() -> None:
+    """And so does its label; what nobody can read is handed on, to be refused."""
+    without = Without([parse_span("0..9")], Codec(Contract(definition(RAW))))
+    deep = b'{"id": "e2", "features": {}, "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    values = [b'{"id": "e1", "features": {"x": NaN}}', deep, b'{"id": "\xff", "features": {}}']
+    records = [record("events", n, value) for n, value in enumerate(values)]
+    assert [without(one) for one in records] == [None, *records[1:]]
+    assert without(record("labels", 20, {"id": "e1", "label": "yes"})) is None
+    assert (without.events, without.labels) == (1, 1)
 
 
 @pytest.mark.parametrize("text", ["", "..", "5", "9..3", "noon..night", "key:", "5..2026-01-01"])
