@@ -3,13 +3,14 @@
 A worker takes events at a steady rate from Kafka; beside it requests of one event each come at a steady
 rate, from a process of their own. A request's time runs from when it was due, so that one that had to wait
 for others counts its waiting. The first line of a round is what the machine gives: the same requests to a
-bare server, in a process that does nothing else.
+bare server, in a process that does nothing else. Three rounds take some five minutes, most of them for
+starting workers; on the standard error stands what is waited for.
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiohttp import ClientError, ClientSession, TCPConnector, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from bench import Bench, cpu_seconds, started, watch
-from cluster import Topics, wait_for
+from cluster import Topics, wait_for, wait_for_port
 from report import percentile
 from workload import FEATURES, Setup, rows
 
-from stream.adapters.brokers import JARS, free_ports, java_kafka
+from stream.adapters.brokers import HOST, JARS, free_ports, java_kafka
+from stream.adapters.processes import Child
 
 WARM = 2000  # events that start everything up
+PATIENCE = 30.0  # seconds for one answer; it counts as failed then
+START = 120.0  # seconds for a worker to answer the first events
 
 
 async def ask(url: str, rate: float, seconds: float) -> tuple[list[float], int]:
@@ -35,7 +39,7 @@ async def ask(url: str, rate: float, seconds: float) -> tuple[list[float], int]:
     failed = 0
     body = {"events": [{"key": "k1", "features": {name: 0.5 for name in FEATURES}}]}
 
-    async with ClientSession(connector=TCPConnector(limit=64)) as session:
+    async with ClientSession(connector=TCPConnector(limit=64), timeout=ClientTimeout(PATIENCE)) as session:
 
         async def one(due: float) -> None:
             nonlocal failed
@@ -73,22 +77,26 @@ def bare(port: int) -> None:
 
 def told(port: int, rate: float, seconds: float) -> dict[str, float]:
     """Ask from a process of its own; returns what it measured."""
-    command = [sys.executable, __file__, "--client", f"http://127.0.0.1:{port}"]
+    _say(f"asking for {seconds:g} s")
+    command = [sys.executable, __file__, "--client", f"http://{HOST}:{port}"]
     options = ["--requests", str(rate), "--seconds", str(seconds)]
-    said = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout.split()
-    return dict(zip(("p50", "p95", "p99", "failed"), map(float, said), strict=True))
+    done = subprocess.run(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=2 * (seconds + PATIENCE),
+    )
+    return dict(zip(("p50", "p95", "p99", "failed"), map(float, done.stdout.split()), strict=True))
 
 
-def floor(rate: float, seconds: float) -> dict[str, float]:
+def floor(folder: Path, rate: float, seconds: float) -> dict[str, float]:
     """Ask a bare server; returns what was measured."""
     port = free_ports(1)[0]
-    process = subprocess.Popen([sys.executable, __file__, "--bare", str(port)], start_new_session=True)
-    try:
-        time.sleep(3.0)
+    _say("starting a bare server")
+    with Child([sys.executable, __file__, "--bare", str(port)], folder, folder / "bare.log"):
+        wait_for_port(f"{HOST}:{port}")
         return told(port, rate, seconds)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float) -> dict[str, Any]:
@@ -99,18 +107,26 @@ def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float
     os.environ["BENCH_WEB_PORT"] = str(port)
     with Topics(setup) as topics:
         topics.fill(rows(WARM, 1, start=start, step=1000 / load))
-        with started("meander", setup) as process:
-            watch(topics, process, WARM, 120.0, lambda _: None)
+        _say(f"starting a worker, which answers {WARM:,} events first")
+        with started("meander", setup) as child:
+            try:
+                watch(topics, child, WARM, START, lambda _: None)
+            except RuntimeError as error:
+                raise click.ClickException(f"The worker: {error}. {child.last_words()}") from None
             count = int(load * (seconds + 4))
-            pacing = Bench.pacing(setup, load, WARM, count, start) if load > 0 else contextlib.nullcontext()
-            with pacing:
+            with Bench.pacing(setup, load, WARM, count, start):
                 time.sleep(3.0)
-                before, answers, since = cpu_seconds(process.pid), topics.count(), time.monotonic()
+                before, answers, since = cpu_seconds(child.pid), topics.count(), time.monotonic()
                 got: dict[str, Any] = told(port, rate, seconds)
                 passed = time.monotonic() - since
-                got["core"] = ((cpu_seconds(process.pid) or 0) - (before or 0)) / passed
+                got["core"] = ((cpu_seconds(child.pid) or 0) - (before or 0)) / passed
                 got["answered"] = (topics.count() - answers) / passed
+            _say("stopping the worker")
     return got
+
+
+def _say(what: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {what}", err=True)
 
 
 @click.command()
@@ -136,8 +152,10 @@ def main(
 
 def compare(load: float, requests: float, seconds: float, rounds: int) -> None:
     """Print a table: a bare server, a worker with little to do, a worker under load."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whatever was started is ended
     folder = Path(tempfile.mkdtemp(prefix="meander-ask-"))
     try:
+        _say("starting a broker")
         with java_kafka(folder / "kafka", jars=JARS) as broker:
             wait_for(broker.address)
             click.echo(
@@ -145,7 +163,7 @@ def compare(load: float, requests: float, seconds: float, rounds: int) -> None:
             )
             click.echo("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
             for number in range(rounds):
-                _tell("bare server", floor(requests, seconds))
+                _tell("bare server", floor(folder, requests, seconds))
                 for beside in (100.0, load):
                     run = folder / f"{number}-{beside:g}"
                     run.mkdir()

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from workload import Label, Row, Setup, rows
 
 from stream.adapters.brokers import JARS, java_kafka
+from stream.adapters.processes import Child
 
 HERE = Path(__file__).resolve().parent
 PYTHON = sys.executable
@@ -63,7 +64,7 @@ class Sample(NamedTuple):
     cpu: float | None
 
 
-def cpu_seconds(group: int) -> float | None:
+def cpu_seconds(group: int | None) -> float | None:
     """Return the processor time used so far by the processes of a group, None where ``/proc`` is missing."""
     total, seen = 0, False
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -75,32 +76,17 @@ def cpu_seconds(group: int) -> float | None:
 
 
 @contextlib.contextmanager
-def started(rival: str, setup: Setup) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a rival in a process group of its own; stop it on exit, kindly, then not."""
+def started(rival: str, setup: Setup) -> Iterator[Child]:
+    """Run a rival; end it kindly, then not, and at once where something went wrong."""
     environment = {**os.environ, **setup.environment(), "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
-    with (Path(setup.folder) / "rival.log").open("wb") as log:
-        process = subprocess.Popen(
-            RIVALS[rival].command,
-            cwd=HERE / "rivals",
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            deadline = time.monotonic() + patience
-            while process.returncode is None and time.monotonic() < deadline:
-                time.sleep(0.05)
-                process.poll()
+    log = Path(setup.folder) / "rival.log"
+    with Child(RIVALS[rival].command, HERE / "rivals", log, environment) as child:
+        yield child
+        child.stop(timeout=15)
 
 
 def watch(
-    topics: Topics, process: subprocess.Popen[bytes], until: int, limit: float, note: Callable[[int], None]
+    topics: Topics, child: Child, until: int, limit: float, note: Callable[[int], None]
 ) -> list[Sample]:
     """Wait until so many answers are in the output topic; return samples on the way.
 
@@ -112,14 +98,12 @@ def watch(
     samples: list[Sample] = []
     begin = time.monotonic()
     while True:
-        samples.append(Sample(time.monotonic() - begin, topics.count(), cpu_seconds(process.pid)))
+        samples.append(Sample(time.monotonic() - begin, topics.count(), cpu_seconds(child.pid)))
         note(samples[-1].answers)
         if samples[-1].answers >= until:
             return samples
-        if process.poll() is not None:
-            raise RuntimeError(
-                f"ended with status {process.returncode} after {samples[-1].answers:,} answers"
-            )
+        if child.pid is None:
+            raise RuntimeError(f"ended with status {child.status} after {samples[-1].answers:,} answers")
         if samples[-1].at > limit:
             raise RuntimeError(f"only {samples[-1].answers:,} of {until:,} answers within {limit:.0f} s")
         time.sleep(0.1)
@@ -187,8 +171,8 @@ class Bench:
         data = self.rows(run.events, run.partitions, apart)
         topics.fill(data)
         note = self._noter(task, run.events)
-        with started(run.rival, setup) as process:
-            samples = watch(topics, process, run.events, self.options.limit, note)
+        with started(run.rival, setup) as child:
+            samples = watch(topics, child, run.events, self.options.limit, note)
         outputs = topics.outputs()
         run.answered, run.distinct = outputs.records, len(outputs.appended)
         run.cpu_us = cpu_per_event(samples)
@@ -209,11 +193,11 @@ class Bench:
         start = int(time.time() * 1000)
         note = self._noter(task, warm + run.events)
         topics.fill(rows(warm, run.partitions, start=start, step=1000 / rate))
-        with started(run.rival, setup) as process:
-            watch(topics, process, warm, self.options.limit, note)
+        with started(run.rival, setup) as child:
+            watch(topics, child, warm, self.options.limit, note)
             with self.pacing(setup, rate, warm, run.events, start) as pacing:
                 limit = 2 * self.options.seconds + self.options.limit
-                samples = watch(topics, process, warm + run.events, limit, note)
+                samples = watch(topics, child, warm + run.events, limit, note)
                 run.late = float(pacing.communicate(timeout=60)[0])
         outputs, inputs = topics.outputs(), topics.inputs()
         run.answered, run.distinct = outputs.records - warm, len(outputs.appended) - warm

@@ -34,16 +34,22 @@ class Outputs(NamedTuple):
     records: int
 
 
-def wait_for(address: str, seconds: float = 60) -> None:
-    """Return when the broker answers."""
-    host, _, port = address.split(",")[0].rpartition(":")
+def wait_for_port(address: str, seconds: float = 60) -> None:
+    """Return when somebody listens at ``host:port``."""
+    host, _, port = address.rpartition(":")
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
-            break
+            return
         if time.monotonic() > deadline:
-            raise SystemExit(f"No broker at {address} within {seconds:.0f} s")
+            raise SystemExit(f"Nobody listens at {address} within {seconds:.0f} s")
         time.sleep(0.2)
+
+
+def wait_for(address: str, seconds: float = 60) -> None:
+    """Return when the broker answers."""
+    deadline = time.monotonic() + seconds
+    wait_for_port(address.split(",")[0], seconds)
     while True:
         try:
             AdminClient({"bootstrap.servers": address}).list_topics(timeout=10)
