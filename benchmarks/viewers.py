@@ -5,7 +5,6 @@ read by a process of their own. Processor time of the serving process, as a shar
 """
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -102,15 +101,16 @@ async def watch(port: int, viewers: int) -> None:
 async def measure(port: int, viewers: int, seconds: float) -> float:
     """Return the server's share of a core with so many viewers."""
     command = [sys.executable, __file__, "--port", str(port), "--viewers", str(viewers)]
-    process = subprocess.Popen(command) if viewers else None  # noqa: ASYNC220  it runs beside
-    await asyncio.sleep(4.0)
-    began, at = time.process_time(), time.monotonic()
-    await asyncio.sleep(seconds)
-    share = (time.process_time() - began) / (time.monotonic() - at)
-    if process is not None:
-        process.kill()
-        process.wait()
-    return share
+    process = await asyncio.create_subprocess_exec(*command) if viewers else None
+    try:
+        await asyncio.sleep(4.0)
+        began, at = time.process_time(), time.monotonic()
+        await asyncio.sleep(seconds)
+        return (time.process_time() - began) / (time.monotonic() - at)
+    finally:
+        if process is not None:
+            process.kill()
+            await process.wait()
 
 
 async def compare(seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from stream.messages import Example, Output, Record
@@ -186,3 +187,7 @@ class Log(Protocol):
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """Yield records with offsets from ``start`` up to, not including, ``end``."""
+
+
+OpenLog = Callable[[], AbstractContextManager[Log]]
+"""Opens a log, closed at the end of a `with`."""

@@ -156,7 +156,7 @@ class Day:
 
     def __init__(self, settings: Settings, worker: Child, why: Why, firing: Firing | None = None) -> None:
         self.settings, self._worker, self._why, self._firing = settings, worker, why, firing
-        self._chance, self._number, self._past = random.Random(3), 0, 0  # noqa: S311
+        self._chance, self._number, self._past = random.Random(3), 0, 0  # noqa: S311  made-up traffic
         self._client = MeanderClient(settings.kafka.brokers, settings.definition.name)
 
     def close(self) -> None:
@@ -233,11 +233,11 @@ class Day:
         """Ask for an action as the page does."""
         body = json.dumps({"action": action, "reason": "part of the story", "operator": "ada"}).encode()
         web = self.settings.web
-        request = urllib.request.Request(
-            f"http://{web.host}:{web.port}/api/v1/actions", body, {"Content-Type": "application/json"}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+            url = f"http://{web.host}:{web.port}/api/v1/actions"
+            with urllib.request.urlopen(
+                urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=10
+            ):
                 return
         except urllib.error.HTTPError as error:
             raise DemoError(f"{action} was refused: {error.read().decode()}") from None

@@ -60,7 +60,7 @@ def main(folder_to_look: Path | None) -> None:
         create_topics(load_settings(file, {}))
         command = [sys.executable, "-m", "stream", "worker", file.name]
         with Child(command, folder, folder / "worker.log"), sync_playwright() as playwright:
-            chance, number = random.Random(7), 0  # noqa: S311
+            chance, number = random.Random(7), 0  # noqa: S311  made-up traffic
             chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             pages = {
                 look: chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)

@@ -13,11 +13,10 @@ from learners.definition import parse_duration
 from learners.errors import MeanderError
 from learners.snapshot import Keys
 from stream.adapters.faust_worker import Lane
-from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import LaneScheduler, LaneSchema, check_hooks
 from stream.adapters.watchdog import Suspicion, Watchdog, leave_within
 from stream.messages import Source
-from stream.ports import StateStore
+from stream.ports import OpenLog, StateStore
 from stream.settings import Kafka, Settings
 
 LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
@@ -44,7 +43,7 @@ class MeanderApp(faust.App):
 
 
 def create_app(
-    settings: Settings, store: StateStore, keys: Keys, open_history: Callable[[], KafkaLog], pages: Pages
+    settings: Settings, store: StateStore, keys: Keys, open_history: OpenLog, pages: Pages
 ) -> MeanderApp:
     """Build the Faust app of a deployment."""
     check_hooks()

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -23,7 +23,6 @@ from learners.errors import LostStateError, MeanderError, StaleGenerationError
 from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
 from stream.adapters.gaps import Gaps
-from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import (
     LOOK,
     Batch,
@@ -32,7 +31,7 @@ from stream.adapters.lane import (
     LaneProducer,
     Lease,
     Row,
-    Transactions,
+    Sender,
     kafka_consumer,
 )
 from stream.adapters.latest import forgotten, last_of_each
@@ -43,7 +42,7 @@ from stream.adapters.saving import Saver
 from stream.adapters.topics import LATEST
 from stream.adapters.watchdog import Signs
 from stream.messages import Output, Record, Source, Tick
-from stream.ports import StateStore
+from stream.ports import OpenLog, StateStore
 from stream.processing.probe import Probe
 from stream.processing.processor import Processor
 from stream.processing.recovery import OUTPUTS, REMEDY
@@ -98,7 +97,7 @@ class Lane:
         app: faust.App,
         store: StateStore,
         keys: Keys,
-        open_history: Callable[[], KafkaLog],
+        open_history: OpenLog,
     ) -> None:
         self.settings, self.app, self.store, self.open_history = settings, app, store, open_history
         self.keys = keys
@@ -304,7 +303,7 @@ class Lane:
                 return
         self.store.lock(number)
 
-    async def _sender(self, number: int) -> LaneProducer | Transactions:
+    async def _sender(self, number: int) -> Sender:
         producer = cast(LaneProducer, self.app.producer)
         if not self.settings.kafka.transactions:
             return producer

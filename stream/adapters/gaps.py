@@ -6,7 +6,6 @@ went astray would never be answered, so it is looked for all the same.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import aiokafka.errors
@@ -14,10 +13,10 @@ import kafka.errors
 from faust.types import TP
 
 from learners.errors import LostStateError, MeanderError
-from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import Batch, kafka_consumer
 from stream.adapters.partition import Partition
 from stream.messages import Record
+from stream.ports import OpenLog
 from stream.processing.recovery import REMEDY, check_identities
 from stream.settings import Settings
 
@@ -46,7 +45,7 @@ class Gaps:
         Opens a reader of the topics.
     """
 
-    def __init__(self, settings: Settings, app: Any, open_history: Callable[[], KafkaLog]) -> None:
+    def __init__(self, settings: Settings, app: Any, open_history: OpenLog) -> None:
         self._settings, self._app, self._open = settings, app, open_history
         self._seen: dict[tuple[int, str], tuple[tuple[int, int], int, int]] = {}  # gap, processed, looks
         self._empty: dict[tuple[int, str], tuple[int, int]] = {}  # between these there is nothing

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import aiokafka
 import faust
@@ -327,6 +327,22 @@ class LaneConsumer(driver.Consumer):
 def kafka_consumer(app: Any) -> Any:
     """Return aiokafka's own consumer of an app."""
     return app.consumer._thread._ensure_consumer()
+
+
+class Sender(Protocol):
+    """What an outbox sends with: every row by itself, or what belongs together in one transaction."""
+
+    async def send_rows(self, topic: str, partition: int, rows: Iterable[Row], lease: Lease) -> int:
+        """Send rows to one partition; see `send_rows`."""
+
+    async def begin(self) -> None:
+        """Begin what belongs together."""
+
+    async def commit(self) -> None:
+        """End it: readers get it whole from here on."""
+
+    def let_go(self) -> None:
+        """Send no more for this partition."""
 
 
 class LaneProducer(driver.Producer):

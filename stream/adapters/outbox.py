@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from stream.adapters.lane import LaneProducer, Lease, Row, Transactions
+from stream.adapters.lane import Lease, Row, Sender
 from stream.adapters.topics import LATEST
 
 Settled = asyncio.Future[dict[str, int]]  # next offsets by topic, once acknowledged
@@ -37,7 +37,7 @@ class Outbox:
 
     def __init__(
         self,
-        producer: LaneProducer | Transactions,
+        producer: Sender,
         topics: Mapping[str, str],
         partition: int,
         lease: Lease,

@@ -8,12 +8,11 @@ from typing import NamedTuple
 from learners.definition import Definition
 from learners.errors import SnapshotError
 from learners.snapshot import Keys, of_another_release
-from stream.adapters.kafka_log import KafkaLog
 from stream.adapters.lane import Row
 from stream.adapters.latest import Latest
 from stream.adapters.outbox import Outbox
 from stream.messages import Output
-from stream.ports import StateStore
+from stream.ports import Log, StateStore
 from stream.processing.processor import Processor
 from stream.processing.recovery import Tail, catch_up, check_identities, first_definition, identities
 from stream.processing.states import JournaledStates, StoredStates
@@ -80,7 +79,7 @@ def recover(
     number: int,
     store: StateStore,
     keys: Keys,
-    history: KafkaLog,
+    history: Log,
     *,
     latest: bool = False,
 ) -> Restored:

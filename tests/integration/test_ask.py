@@ -45,8 +45,9 @@ def deployed(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[Setti
 def ask(settings: Settings, events: list[dict[str, Any]], publish: bool = False) -> list[dict[str, Any]]:
     body = json.dumps({"events": events, "publish": publish}).encode()
     url = f"http://127.0.0.1:{settings.web.port}/api/v1/predict"
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(
+        urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=30
+    ) as answer:
         found: list[dict[str, Any]] = json.load(answer)["answers"]
     return found
 

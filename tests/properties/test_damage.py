@@ -72,7 +72,7 @@ def test_damaged_files_change_nothing(
         files = sorted(path for path in there.rglob("*") if path.is_file() and path.name != "lock")
         for path in chance.sample(files, chance.choice((1, 1, 2, len(files)))):
             damage(chance, path)
-        restored = recover(DEFINITION, 0, FileStore(there), KEYS, log)  # type: ignore[arg-type]
+        restored = recover(DEFINITION, 0, FileStore(there), KEYS, log)
         assert restored.unsent == []
         assert restored.processor.books == before.books
         assert restored.processor.next == before.next

@@ -573,7 +573,7 @@ def test_quality_is_estimated_before_labels_come() -> None:
     serve(check, task="regression", label={}, models=models, rules={}, drift={})
 
 
-def test_every_error_is_a_problem() -> None:
+def test_every_error_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """No such page, no such method, a mistake of ours: JSON that says what, with the usual headers."""
 
     async def check(session: ClientSession, deployment: Deployment) -> None:
@@ -587,7 +587,7 @@ def test_every_error_is_a_problem() -> None:
         assert (await told("GET", "/api/v1/nothing"))[:2] == (404, "not_found")
         assert (await told("DELETE", "/api/v1/state"))[:2] == (405, "method_not_allowed")
         assert (await told("GET", "/ops/../secrets"))[0] == 404
-        deployment.board.view = None  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(deployment.board, "view", None)
         status, kind, title = await told("GET", "/api/v1/state")
         assert (status, kind) == (500, "internal")
         assert "NoneType" not in title
@@ -622,7 +622,9 @@ def test_a_key_acts_once_whichever_server_it_comes_to() -> None:
         request = msgspec.convert(FREEZE, ActionRequest)
         identifier, commands = other.plan(request, None, "k1", NOW)
         assert (identifier, commands) == (one["id"], {})
-        assert other.state(identifier).status == "applied"  # type: ignore[union-attr]
+        state = other.state(identifier)
+        assert state is not None
+        assert state.status == "applied"
         unheard = Desk(Board("tiny", "binary", 2), deployment.send)  # has not read the transitions yet
         identifier, commands = unheard.plan(request, None, "k1", NOW)
         unheard.send(commands)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -28,14 +29,14 @@ FINE = Signs(1, True, 0, False, {"f.events[0]": 1}, ())
 
 
 class Broker:
-    """Stands where the producer stands: takes rows when it is open, and notes them."""
+    """Stands where the producer stands (see `Sender`): takes rows when it is open, and notes them."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
         self.log: dict[str, list[Any]] = {}
 
-    async def send_rows(self, topic: str, partition: int, rows: list[Any], lease: Lease) -> int:
+    async def send_rows(self, topic: str, partition: int, rows: Iterable[Any], lease: Lease) -> int:
         """Append to a topic; returns its next offset."""
         await lease.wait()
         await self.open.wait()
@@ -52,9 +53,17 @@ class Broker:
         """Others send, too."""
 
 
+class BrokenBroker(Broker):
+    """Takes nothing."""
+
+    async def send_rows(self, topic: str, partition: int, rows: Iterable[Any], lease: Lease) -> int:
+        """Fail."""
+        raise TypeError(f"{topic} takes no rows")
+
+
 def outbox(broker: Broker, lease: Lease, failures: list[BaseException]) -> Outbox:
     topics = {"predictions": "n.predictions", "transitions": "n.transitions"}
-    return Outbox(broker, topics, 0, lease, failures.append, lambda _: None)  # type: ignore[arg-type]
+    return Outbox(broker, topics, 0, lease, failures.append, lambda _: None)
 
 
 def held(seconds: float = 60.0) -> Lease:
@@ -126,9 +135,8 @@ def test_an_error_reaches_worker_and_waiting() -> None:
     """What cannot be sent is told to whoever waits, and to the worker, once."""
 
     async def story() -> None:
-        broker, failures = Broker(), []
-        broker.send_rows = None  # type: ignore[assignment]
-        box = outbox(broker, held(), failures)
+        failures: list[BaseException] = []
+        box = outbox(BrokenBroker(), held(), failures)
         await box.put({"predictions": [row(0)]})
         settled = await box.settle()
         with pytest.raises(TypeError):
@@ -261,11 +269,11 @@ def test_what_is_revoked_while_it_is_restored_is_let_go(tmp_path: Path) -> None:
     settings, history, store = load_settings(file, {}), SlowLog(), FileStore(tmp_path / "snapshots")
 
     async def story() -> None:
-        app = SimpleNamespace(
+        app: Any = SimpleNamespace(
             consumer=Consumer({TP(settings.topic("events"), 0)}), producer=Broker(), consumer_generation_id=1
         )
         keys = Keys("known to everybody: for tests only")
-        lane = Lane(settings, app, store, keys, lambda: history)  # type: ignore[arg-type, return-value]
+        lane = Lane(settings, app, store, keys, lambda: history)
         restoring = asyncio.create_task(lane.restore())
         await asyncio.to_thread(history.asked.wait, 30)
         releasing = asyncio.create_task(lane.release())
@@ -293,12 +301,12 @@ class Restored:
         self.history.answer.set()
         self.events = TP(settings.topic("events"), 0)
         self.consumer, self.broker = Consumer({self.events}), Broker()
-        app = SimpleNamespace(
+        app: Any = SimpleNamespace(
             consumer=self.consumer, producer=self.broker, consumer_generation_id=1, rebalancing=False
         )
         self.store = FileStore(folder / "snapshots")
         keys = Keys("known to everybody: for tests only")
-        self.lane = Lane(settings, app, self.store, keys, lambda: self.history)  # type: ignore[arg-type, return-value]
+        self.lane = Lane(settings, app, self.store, keys, lambda: self.history)
 
     async def begin(self, records: int) -> None:
         """Restore, with nothing there; then so many records come."""
@@ -396,7 +404,7 @@ def test_a_rebalance_that_is_over_lets_nothing_flow_in_the_next(tmp_path: Path) 
 
     async def story() -> None:
         store, keys = FileStore(tmp_path / "snapshots"), Keys("known to everybody: for tests only")
-        app = create_app(load_settings(file, {}), store, keys, SlowLog, lambda *_: None)  # type: ignore[arg-type]
+        app = create_app(load_settings(file, {}), store, keys, SlowLog, lambda *_: None)
         consumer, flow = app.consumer, app.lane.flow
         consumer.stop_flow()
         consumer.resume_flow()

@@ -7,24 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from stream.adapters.file_store import FileStore
-from stream.adapters.outbox import Settled
 from stream.adapters.pace import Pace
 from stream.adapters.partition import Partition
 from stream.adapters.saving import PIECE, Saver
 from stream.processing.processor import Processor
 from tests.support import definition, record
+from tests.unit.stream.test_armour import Broker, held, outbox
 
 LABEL = {"classes": ["no", "yes"]}
-
-
-class Outbox:
-    """Everything that was put is acknowledged."""
-
-    async def settle(self) -> Settled:
-        """Return what is settled at once."""
-        settled: Settled = asyncio.get_running_loop().create_future()
-        settled.set_result({})
-        return settled
 
 
 class Watched(FileStore):
@@ -57,9 +47,11 @@ def story(processor: Processor, store: Watched, tell: Callable[[Saver, asyncio.L
 
     async def run() -> None:
         lock = asyncio.Lock()
-        partition = Partition(processor, {}, Outbox(), 1, {}, 3)  # type: ignore[arg-type]
+        box = outbox(Broker(), held(), [])
+        partition = Partition(processor, {}, box, 1, {}, 3)
         saver = Saver({0: partition}, store, Pace(0.0), lock, lambda: 0.0, _nothing, lambda _: None)
         await tell(saver, lock)
+        box.close()
 
     asyncio.run(run())
 
