@@ -31,6 +31,7 @@ from stream.adapters.processes import Child
 WARM = 2000  # events that start everything up
 PATIENCE = 30.0  # seconds for one answer; it counts as failed then
 START = 120.0  # seconds for a worker to answer the first events
+MARGIN = 15.0  # seconds that the load outlasts the asking, less what its process takes to start
 
 
 async def ask(url: str, rate: float, seconds: float) -> tuple[list[float], int]:
@@ -109,13 +110,11 @@ def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float
         topics.fill(rows(WARM, 1, start=start, step=1000 / load))
         _say(f"starting a worker, which answers {WARM:,} events first")
         with started("meander", setup) as child:
-            try:
-                watch(topics, child, WARM, START, lambda _: None)
-            except RuntimeError as error:
-                raise click.ClickException(f"The worker: {error}. {child.last_words()}") from None
-            count = int(load * (seconds + 4))
+            _await(topics, child, WARM)
+            count = int(load * (seconds + MARGIN))
             with Bench.pacing(setup, load, WARM, count, start):
-                time.sleep(3.0)
+                _say("waiting for the load to begin")
+                _await(topics, child, WARM + 1)
                 before, answers, since = cpu_seconds(child.pid), topics.count(), time.monotonic()
                 got: dict[str, Any] = told(port, rate, seconds)
                 passed = time.monotonic() - since
@@ -123,6 +122,13 @@ def measure(brokers: str, folder: Path, load: float, rate: float, seconds: float
                 got["answered"] = (topics.count() - answers) / passed
             _say("stopping the worker")
     return got
+
+
+def _await(topics: Topics, child: Child, answers: int) -> None:
+    try:
+        watch(topics, child, answers, START, lambda _: None)
+    except RuntimeError as error:
+        raise click.ClickException(f"The worker: {error}. {child.last_words()}") from None
 
 
 def _say(what: str) -> None:
