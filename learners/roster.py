@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from learners import catalogue, rules
 from learners.definition import BLEND, Definition, Model
 from learners.detectors import ClassMonitor, Monitor, make_monitor
-from learners.direct import learner, predictor, weighted_learner
+from learners.direct import learner, weighted_learner
 from learners.errors import MeanderError
 from learners.lineage import Descent
 from learners.pool import Seat, make_pool
@@ -76,14 +76,13 @@ class Member:
         How often it failed in a row, and how many labels there were when it did last.
     rests
         Until so many labels have come it is neither asked nor taught; 0: it works.
-    ask, predict, learn, learn_weighted
-        What asks (for an answer of the task, or as the estimator itself says it) and what teaches the
-        estimator; see `bind`. The last is None where it takes no weights.
+    ask, learn, learn_weighted
+        What asks the estimator and what teaches it; see `bind`. The last is None where it takes no weights.
     """
 
     __slots__ = (
         "ask", "due", "estimator", "idle", "learn", "learn_weighted", "learned", "learns", "model", "monitor",
-        "number", "origin", "parent", "predict", "replaces", "rests", "score", "slot", "started", "strikes",
+        "number", "origin", "parent", "replaces", "rests", "score", "slot", "started", "strikes",
         "struck", "version",
     )  # fmt: skip
 
@@ -111,7 +110,6 @@ class Member:
     def bind(self, task: Task) -> None:
         """Find the shortest way to the estimator's answers and learning."""
         self.ask = task.asker(self.estimator)
-        self.predict = predictor(self.estimator, task.method)
         self.learn = learner(self.estimator)
         self.learn_weighted = weighted_learner(self.estimator)
 
@@ -119,7 +117,7 @@ class Member:
         return {
             name: getattr(self, name)
             for name in self.__slots__
-            if name not in ("ask", "predict", "learn", "learn_weighted")
+            if name not in ("ask", "learn", "learn_weighted")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -195,7 +195,7 @@ def _learned(settings: Settings, topics: dict[str, list[Record]], partition: int
     chance = random.Random(partition)
     for _ in range(PROBES):
         x = {name: chance.gauss(0, 2) for name in names}
-        verdict.wrong_probes += member.predict(dict(x)) != model.predict_proba_one(x)
+        verdict.wrong_probes += member.ask(dict(x)) != model.predict_proba_one(x)[True]
     _books(topics, partition, processor, verdict)
 
 

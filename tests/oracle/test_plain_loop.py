@@ -54,4 +54,4 @@ def test_late_doubled_and_corrected_labels_teach_what_they_should(early: bool) -
     assert member.learned == learned
     for _ in range(50):
         x = {"x": chance.gauss(0, 2), "y": chance.gauss(0, 2)}
-        assert member.predict(dict(x)) == model.predict_proba_one(x)
+        assert member.ask(dict(x)) == model.predict_proba_one(x)[True]

@@ -77,4 +77,4 @@ def test_damaged_files_change_nothing(
         assert restored.processor.books == before.books
         assert restored.processor.next == before.next
         x = {"x": 3.0, "y": 1.0}
-        assert restored.processor.learn.roster.champion.predict(x) == before.learn.roster.champion.predict(x)
+        assert restored.processor.learn.roster.champion.ask(x) == before.learn.roster.champion.ask(x)
