@@ -25,8 +25,8 @@ class LabelSilence:
     ...     _ = silence.label(n) if n < 100 else None
     >>> silence.check(300).kind
     <SignalKind.LABEL_SILENCE: 'label_silence'>
-    >>> silence.check(301), silence.label(302)
-    (None, 200)
+    >>> silence.check(301), silence.label(302).about
+    (None, 'Labels are back, after 200 events without any.')
     """
 
     def __init__(self) -> None:
@@ -35,19 +35,21 @@ class LabelSilence:
         self._time: int | None = None
         self._usual_time, self._silent = 0.0, False
 
-    def label(self, time: int) -> int:
-        """Take note of a label; returns for how many events there had been none, if that was signalled.
+    def label(self, time: int) -> Signal | None:
+        """Take note of a label; returns the end of a silence, if one was signalled.
 
         Parameters
         ----------
         time
             Event time reached, milliseconds.
         """
-        waited, ended = self.events, self.events if self._silent else 0
+        waited, ended = self.events, None
         self.events = 0
         self._labels += 1
         passed = time - self._time if self._time is not None else 0
-        if self._silent:  # what was too long once may become usual, but not at once
+        if self._silent:
+            ended = _end_of_silence(waited)
+            # what was too long once may become usual, but not at once
             waited = min(waited, int(TIMES * self._usual) + SPARE)
             passed = min(passed, int(TIMES * self._usual_time))
             self._silent = False
@@ -86,3 +88,9 @@ class LabelSilence:
         # older ones tell a limit, too
         known: list[Any] = state if len(state) == 6 else [state[0], *state[2:]]
         self.events, self._labels, self._usual, self._time, self._usual_time, self._silent = known
+
+
+def _end_of_silence(events: int) -> Signal:
+    about = f"Labels are back, after {events:,} events without any."
+    kind = SignalKind.LABEL_SILENCE
+    return Signal("silence", float(events), 0.0, events, kind=kind, about=about, ended=True)

@@ -143,11 +143,6 @@ class Watcher:
         found = self._count(lane)
         return signals + found if found else signals
 
-    def label(self, time: int) -> Signal | None:
-        """Take note of a label; returns the end of a signalled silence, if it is one."""
-        silent = self.silence.label(time)
-        return end_of_silence(silent) if silent else None
-
     def _producer(self, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str | None:
         name: bytes | None = None
         if self._by_key:
@@ -240,13 +235,6 @@ class Watcher:
             lane = self._lane(producer)
             lane.rows, lane.answers = rows, answers
             lane.tally.resume(tally)
-
-
-def end_of_silence(events: int) -> Signal:
-    """Return the signal that labels are back after so many events without any."""
-    about = f"Labels are back, after {events:,} events without any."
-    kind = SignalKind.LABEL_SILENCE
-    return Signal("silence", float(events), 0.0, events, kind=kind, about=about, ended=True)
 
 
 def as_sent(repairs: Sequence[str]) -> dict[str, Any]:

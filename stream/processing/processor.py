@@ -17,7 +17,7 @@ from learners.lineage import Kind, Transition
 from learners.repair import Repair
 from learners.snapshot import Keys
 from learners.succession import differences
-from learners.watch.watcher import Watcher, end_of_silence
+from learners.watch.watcher import Watcher
 from stream.codec import Codec, Decoded, RefusalError
 from stream.messages import (
     DeadLetter,
@@ -312,9 +312,9 @@ class Processor:
             evidence=signal.evidence(),
         )
 
-    def _heard(self, record: Record, silent: int, outputs: list[Output]) -> None:
-        """Tell that a label came after so many events without any."""
-        ended, time, position = end_of_silence(silent), self.serve.watermark, position_of(record)
+    def _heard(self, record: Record, ended: Signal, outputs: list[Output]) -> None:
+        """Tell that labels are back."""
+        time, position = self.serve.watermark, position_of(record)
         transition = Transition(
             kind=Kind.SIGNAL_ENDED,
             timestamp=time,
@@ -390,9 +390,9 @@ class Processor:
             serve.wait(example)
         else:
             serve.settled.add(example.id, Fate.LABELLED, example, serve.scored)
-        silent = self.watcher.silence.label(serve.watermark)
-        if silent:
-            self._heard(record, silent, outputs)
+        ended = self.watcher.silence.label(serve.watermark)
+        if ended is not None:
+            self._heard(record, ended, outputs)
         self._learn(record, example, position, outputs)
 
     def _label(self, record: Record, outputs: list[Output]) -> None:
@@ -403,9 +403,9 @@ class Processor:
             self._refuse(outputs, record, refusal)
             return
         time = record.timestamp if label.timestamp is None else label.timestamp
-        silent = self.watcher.silence.label(self.serve.watermark)
-        if silent:
-            self._heard(record, silent, outputs)
+        ended = self.watcher.silence.label(self.serve.watermark)
+        if ended is not None:
+            self._heard(record, ended, outputs)
         self._apply_label(record, label, time, outputs)
 
     def _apply_label(self, record: Record, label: LabelRecord, time: int, outputs: list[Output]) -> None:

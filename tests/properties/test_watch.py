@@ -62,7 +62,7 @@ def tell(watcher: Watcher, events: list[tuple[Any, ...]]) -> list[tuple[int, Sig
     for event in events:
         told += [(event[-1], signal) for signal in watcher.event(*event)]
         if event[-1] % 3 == 0 and not 600 <= event[-1] < 1200:
-            told.append((event[-1], watcher.label(event[-1])))
+            told.append((event[-1], watcher.silence.label(event[-1])))
     return told
 
 
