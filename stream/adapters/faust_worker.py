@@ -407,8 +407,10 @@ class Lane:
         now = round(time.time() * 1000)
         await self.fill_gaps()
         for number, partition in list(self.partitions.items()):
+            if self.partitions.get(number) is not partition:
+                continue  # taken away while the one before was told
             reached = partition.processor.serve.silence(now)
-            if reached is None or self._behind(number):
+            if reached is None or self._behind(partition):
                 continue
             row: Row = (now, None, msgspec.json.encode(Tick(timestamp=reached)), [])
             producer = cast(LaneProducer, self.app.producer)
@@ -424,11 +426,11 @@ class Lane:
                 for source, records in await self._gaps.behind(partition, self.processed):
                     await self._process(Batch.of(self.settings.topic(source), number, records), partition)
 
-    def _behind(self, number: int) -> bool:
+    def _behind(self, partition: Partition) -> bool:
         """Whether inputs of a partition hold records not taken yet, as far as the last fetch tells."""
         assignment = kafka_consumer(self.app)._subscription.subscription.assignment
-        for source, offset in self.partitions[number].processor.next.items():
-            state = assignment.state_value(TP(self.settings.topic(source), number))
+        for source, offset in partition.processor.next.items():
+            state = assignment.state_value(TP(self.settings.topic(source), partition.processor.partition))
             if state is None or state.highwater is None or offset < min(state.highwater, state.lso or 0):
                 return True
         return False

@@ -1,6 +1,7 @@
 """Lease, outbox, watchdog: who may still act, what is sent, and who is ended."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -220,7 +221,9 @@ class Consumer:
 
     def _state(self, tp: TP) -> Any:
         position = self.positions.get(tp)
-        return SimpleNamespace(has_valid_position=position is not None, position=position)
+        return SimpleNamespace(
+            has_valid_position=position is not None, position=position, highwater=position, lso=position
+        )
 
     def assignment(self) -> set[TP]:
         """Return what is assigned."""
@@ -292,15 +295,16 @@ RECORDS = [Record("events", 0, n, 0, None, b'{"id": "e%d"}' % n, ()) for n in ra
 
 
 class Restored:
-    """A lane on stand-ins, its one partition restored: nothing read, and so many records in the log."""
+    """A lane on stand-ins, its partitions restored: nothing read, and so many records in the log of one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, partitions: int = 1) -> None:
         file = folder / "deployment.toml"
         file.write_text("\n".join(toml.document(Scenario.definition("n"))), encoding="utf-8")
         settings, self.history = load_settings(file, {}), SlowLog()
         self.history.answer.set()
         self.events = TP(settings.topic("events"), 0)
-        self.consumer, self.broker = Consumer({self.events}), Broker()
+        assigned = {TP(self.events.topic, number) for number in range(partitions)}
+        self.consumer, self.broker = Consumer(assigned), Broker()
         app: Any = SimpleNamespace(
             consumer=self.consumer, producer=self.broker, consumer_generation_id=1, rebalancing=False
         )
@@ -372,6 +376,33 @@ def test_inputs_that_were_skipped_at_the_end_are_read_again(tmp_path: Path) -> N
         await restored.lane.fill_gaps()
         assert restored.lane.processed == 7
         assert await restored.answered() == [0, 1, 2, 3, 4, 5]
+
+    asyncio.run(story())
+
+
+def test_what_is_revoked_while_silence_is_told_is_left_alone(tmp_path: Path) -> None:
+    """The tick of one partition is on its way when both are taken: the other's is not asked for any more."""
+
+    async def story() -> None:
+        restored = Restored(tmp_path, partitions=2)
+        await restored.begin(0)
+        lane, features = restored.lane, {"amount": 1.0, "delivery_days": 1.0, "discount": 0.0}
+        event = json.dumps({"id": "e1", "features": {**features, "article": "toys"}}).encode()
+        for number, partition in lane.partitions.items():
+            record = Record("events", number, 0, 1, None, event, ())
+            await lane.handle(Batch.of(restored.events.topic, number, [record]), 1)
+            for source, offset in partition.processor.next.items():
+                restored.consumer.positions[TP(lane.settings.topic(source), number)] = offset
+        for partition in lane.partitions.values():
+            await (await partition.outbox.settle())
+        restored.broker.open.clear()
+        ticking = asyncio.create_task(lane.tick())
+        await asyncio.sleep(0.05)
+        assert not ticking.done()
+        await lane.release()
+        restored.broker.open.set()
+        await asyncio.wait_for(ticking, 5)
+        assert len(restored.broker.log["n.control"]) == 1
 
     asyncio.run(story())
 
