@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from learners import pickling
 from learners import snapshot as snapshots
@@ -128,12 +128,8 @@ class Candidate(Struct):
 
     def pack(self, definition: Definition, keys: Keys) -> bytes:
         """Return it as a store keeps it."""
-        models = [
-            (m.name, m.number, m.slot, m.origin, m.model, m.estimator, m.learned, m.score)
-            for m in self.models
-        ]
-        rest = self.rest
-        plain = rest and (rest.pool, rest.rules, rest.task, rest.repair, rest.residuals, rest.recent)
+        models = [structs.astuple(model) for model in self.models]
+        plain = self.rest and structs.astuple(self.rest)
         sections = {
             "models": pickling.dumps((models, self.champion, self.serves)),
             "rest": pickling.dumps(plain),

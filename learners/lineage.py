@@ -191,7 +191,7 @@ class Lineage(Struct):
 
     def find(self, name: str) -> Entry | None:
         """Return a version by whole name, ``v7@1200``, or ``v7``: the last that was recorded of it."""
-        known = [n for n in self.versions if name in (n, short(n), short(n).partition("@")[0])]
+        known = named(name, self.versions)
         return self.versions[known[-1]] if known else None
 
     def ancestors(self, name: str) -> list[str]:
@@ -213,6 +213,24 @@ def short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def line_of(name: str) -> str:
+    """Return which version it is, however much it had learned.
+
+    >>> line_of("fraud/p3/v7@1234")
+    'v7'
+    """
+    return short(name).partition("@")[0]
+
+
+def named(wanted: str, names: Iterable[str]) -> list[str]:
+    """Return the versions that somebody may mean: by whole name, as ``v7@1200``, or all of ``v7``.
+
+    >>> named("v7", ["fraud/v7@500", "fraud/v7@900", "fraud/v8@0"])
+    ['fraud/v7@500', 'fraud/v7@900']
+    """
+    return [name for name in names if wanted in (name, short(name), line_of(name))]
+
+
 def lineage_of(transitions: Iterable[Transition]) -> Lineage:
     """Return the versions that a partition's transitions tell of: these are the registry."""
     lineage = Lineage()
@@ -220,13 +238,13 @@ def lineage_of(transitions: Iterable[Transition]) -> Lineage:
     for transition in transitions:
         fresh = {version.name for version in transition.versions}
         for name in {transition.from_version, transition.to_version} - {None}:
-            known = numbers.get(short(str(name)).partition("@")[0])
+            known = numbers.get(line_of(str(name)))
             if known and known[-1].version.name not in fresh:
                 known[-1].decisions.append(transition)
         for version in transition.versions:
             entry = Entry(version, transition.kind)
             lineage.versions[version.name] = entry
-            numbers.setdefault(short(version.name).partition("@")[0], []).append(entry)
+            numbers.setdefault(line_of(version.name), []).append(entry)
             if version.name in (transition.from_version, transition.to_version):
                 entry.decisions.append(transition)
         if transition.champion is not None:

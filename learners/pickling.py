@@ -103,9 +103,16 @@ def packages(definition: Definition) -> frozenset[str]:
         *(rule.recipe for rule in definition.rules.values()),
         *(policy.recipe for policy in definition.policy),
     )
-    return frozenset(
-        recipe.partition(":")[0].partition(".")[0] for recipe in recipes if recipe and ":" in recipe
-    )
+    return frozenset(package for recipe in recipes if (package := package_of(recipe)))
+
+
+def package_of(recipe: str | None) -> str:
+    """Return the package that a recipe of one's own comes from; of the catalogue's: nothing.
+
+    >>> package_of("shop.models:build"), package_of("naive_bayes")
+    ('shop', '')
+    """
+    return recipe.partition(":")[0].partition(".")[0] if recipe and ":" in recipe else ""
 
 
 class _Restricted(pickle.Unpickler):

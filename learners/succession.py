@@ -146,8 +146,8 @@ def _check_recipes(new: Roster, now: Definition) -> None:
     known = pickling.packages(now)
     for member in (*new.models, *new.shadows, *((new.previous,) if new.previous else ())):
         recipe = member.model.recipe if member.model else ""
-        package = recipe.partition(":")[0].partition(".")[0]
-        if ":" in recipe and package not in known:
+        package = pickling.package_of(recipe)
+        if package and package not in known:
             raise IncompatibleSnapshotError(
                 f"models.{member.origin} goes on as it was made by {recipe} until the new recipe has proved "
                 f"better, but nothing else is declared from {package}, so it could not be restored. Declare "

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from learners.errors import MeanderError
-from learners.lineage import Kind
+from learners.lineage import Kind, named, short
 from monitoring.board import Board
 from producers.control import EXPIRY, SHORTEST_REASON
 from stream.messages import Action, Command, Name, Sentence
@@ -296,8 +296,7 @@ class Desk:
         """Refuse a version whose state no partition keeps."""
         standings = [self._board.statuses[n].standing for n in partitions if n in self._board.statuses]
         kept = sorted({k.name for s in standings for k in s.kept})
-        name = target.rpartition("/")[2]
-        if standings and not any(name in (known, known.partition("@")[0]) for known in kept):
+        if standings and not named(short(target), kept):
             sentence = f"No state of {target} is kept. There are: {', '.join(kept) or 'none'}."
             raise _refused(422, "unknown_target", sentence, "target")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from learners.lineage import line_of
 from monitoring.view import PartitionRow
 
 TITLES = {
@@ -71,4 +72,4 @@ def short(version: str | None) -> str:
     >>> short("fraud/p3/v7@1234")
     'v7'
     """
-    return (version or "").rpartition("/")[2].partition("@")[0]
+    return line_of(version or "")

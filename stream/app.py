@@ -1,5 +1,6 @@
 """The composition root: settings in, a running worker out. The only module that sees everything."""
 
+import faulthandler
 import gc
 import logging
 import sys
@@ -63,6 +64,7 @@ def open_states(settings: Settings, partition: int) -> StoredStates:
 
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
+    faulthandler.enable()  # a crash below Python says where, too
     set_up(loglevel)
     check_topics(settings)
     for sentence in check_retention(settings, PARTITIONED):

@@ -140,8 +140,9 @@ class Child:
         self._process = self._watcher = None
 
     def last_words(self, lines: int = 15) -> str:
-        """Return the end of its output, without what is only routine."""
+        """Return the end of its output, without what is only routine, and how it ended."""
         said = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [readable(line) for line in said]
         said = [line for line in said if not line.startswith("info: ")]
-        return "\n".join([f"The end of {self.log}:", *said[-lines:]])
+        end = "" if self.status is None else f" (status {self.status})"
+        return "\n".join([f"The end of {self.log}{end}:", *said[-lines:]])

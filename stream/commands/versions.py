@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from learners.errors import MeanderError
-from learners.lineage import Entry, Lineage, Transition, lineage_of, short
+from learners.lineage import Entry, Lineage, Transition, line_of, lineage_of, short
 from stream.commands.why import tell, when
 from stream.settings import load_settings
 
@@ -57,13 +57,13 @@ def list_versions(definition: str, file: str | None, partition: int, as_json: bo
     """
     lineage = _lineage(definition, file, partition)
     if as_json:
-        rows = [_plain(entry) for entry in lineage.versions.values()]
+        rows = [msgspec.to_builtins(entry) for entry in lineage.versions.values()]
         _echo({"versions": rows, "champions": msgspec.to_builtins(lineage.reigns)})
         return
     reigning = lineage.reigns[-1].champion if lineage.reigns else ""
     for name, entry in lineage.versions.items():
         version = entry.version
-        mark = "*" if _line(name) == _line(reigning) else " "
+        mark = "*" if line_of(name) == line_of(reigning) else " "
         kept = "K" if version.kept else " "
         scores = f"  loss {version.scores['recent']:.4g}" if version.scores else ""
         parent = f"  from {short(version.parent)}" if version.parent else ""
@@ -92,7 +92,7 @@ def show(definition: str, version: str, file: str | None, partition: int, as_jso
     entry = _entry(lineage, version)
     ancestors = lineage.ancestors(entry.version.name)
     if as_json:
-        _echo(_plain(entry) | {"ancestors": ancestors})
+        _echo(msgspec.to_builtins(entry) | {"ancestors": ancestors})
         return
     for name, value in _facts(entry):
         click.echo(f"{name + ':':<12} {value}")
@@ -130,7 +130,7 @@ def _lineage(definition: str, file: str | None, partition: int) -> Lineage:
     if file is not None:
         if not Path(file).is_file():
             raise MeanderError(f"there is no file {file}: meander replay writes one with --out")
-        lines = Path(file).read_bytes().splitlines()
+        values = Path(file).read_bytes().splitlines()
     else:
         from stream.app import open_log
 
@@ -138,8 +138,8 @@ def _lineage(definition: str, file: str | None, partition: int) -> Lineage:
             raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
         with open_log(settings) as log:
             found = log.read("transitions", partition, *log.bounds("transitions", partition))
-            lines = [record.value or b"" for record in found]
-    return lineage_of(msgspec.json.decode(line, type=Transition) for line in lines)
+            values = [record.value or b"" for record in found]
+    return lineage_of(msgspec.json.decode(value, type=Transition) for value in values)
 
 
 def _entry(lineage: Lineage, name: str) -> Entry:
@@ -167,15 +167,6 @@ def _facts(entry: Entry) -> Iterator[tuple[str, Any]]:
     yield "seed", version.seed
     yield "scores", ", ".join(f"{name} {value:.4g}" for name, value in version.scores.items()) or "-"
     yield "state", "kept then" if version.kept else "not kept"
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(entry)
-    return plain
-
-
-def _line(name: str) -> str:
-    return short(name).partition("@")[0]
 
 
 def _echo(thing: Any) -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from learners.errors import MeanderError
-from learners.lineage import Transition, short
+from learners.lineage import Transition, line_of, short
 from stream.settings import Settings, load_settings
 
 WIDTH, LONGEST = 110, 60  # characters of a line of evidence, and of one value in it
@@ -68,7 +68,7 @@ def _number(version: str | None) -> str:
     >>> _number("fraud/p3/v7@1234"), _number("7")
     ('v7', 'v7')
     """
-    name = (version or "").rpartition("/")[2].partition("@")[0]
+    name = line_of(version or "")
     return f"v{name}" if name.isdigit() else name
 
 

@@ -12,7 +12,7 @@ from learners import pickling
 from learners.contract import TIME_LIMIT
 from learners.definition import BLEND, Definition, parse_duration
 from learners.errors import MeanderError, SnapshotError
-from learners.lineage import Descent, short
+from learners.lineage import Descent, named, short
 from learners.roster import Kept, Member, Roster
 from stream.processing.segments import Appended, Named, Read
 from stream.processing.shelf import Shelf
@@ -104,7 +104,7 @@ class Archive:
             asked = f"before {datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
             found = [name for t, name in self._marks if t <= time]
         else:
-            found = [n for n in found if target in (n, short(n), short(n).partition("@")[0])]
+            found = named(target, found)
         if not found:
             versions, there = self._definition.versions, ", ".join(map(short, self.names)) or "none"
             raise MeanderError(

@@ -10,12 +10,11 @@ from urllib.error import HTTPError
 import pytest
 
 from producers.client import MeanderClient
-from stream import toml
 from stream.adapters.brokers import free_ports
-from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
 from stream.demo import get, wait_until_ready
-from stream.settings import Settings, load_settings
+from stream.settings import Settings
+from tests.integration.deployed import deployed_in
 from tests.integration.test_worker import count, wait_until, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
@@ -34,12 +33,8 @@ def deployed(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[Setti
         "kafka": {"brokers": kafka, "partitions": PARTITIONS, "session_timeout": "6s"},
         "web": {"port": free_ports(1)[0]},
     }
-    file = tmp_path / "deployment.toml"
-    file.write_text("\n".join(toml.document(definition)), encoding="utf-8")
-    settings = load_settings(file, {})
-    create_topics(settings)
-    yield settings
-    delete_topics(settings)
+    with deployed_in(tmp_path, definition) as settings:
+        yield settings
 
 
 def ask(settings: Settings, events: list[dict[str, Any]], publish: bool = False) -> list[dict[str, Any]]:

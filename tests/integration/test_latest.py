@@ -13,11 +13,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from producers.client import MeanderClient
 from producers.connection import administer
-from stream import toml
-from stream.adapters.topics import create_topics, delete_topics
 from stream.app import open_log
 from stream.cli import main
-from stream.settings import Settings, load_settings
+from stream.settings import Settings
+from tests.integration.deployed import deployed_in
 from tests.integration.test_worker import count, held, wait_until, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
@@ -37,12 +36,8 @@ def deployed(kafka: str, deployment_name: str, tmp_path: Path) -> Iterator[Setti
         "snapshots": {"every": "300ms"},
         "web": {"port": 0},
     }
-    file = tmp_path / "deployment.toml"
-    file.write_text("\n".join(toml.document(definition)), encoding="utf-8")
-    settings = load_settings(file, {})
-    create_topics(settings)
-    yield settings
-    delete_topics(settings)
+    with deployed_in(tmp_path, definition) as settings:
+        yield settings
 
 
 def told(settings: Settings, topic: str) -> Told:
