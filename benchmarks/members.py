@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import click
@@ -32,10 +33,14 @@ ANSWERS = 997  # prepared for each member
 
 
 class Prepared:
-    """Answers from a list; has nothing to learn."""
+    """Answers from a list; has nothing to learn, and next to nothing to save."""
 
-    def __init__(self, answers: list[Any]) -> None:
-        self._answers, self._next = answers, 0
+    def __init__(self, kind: str, seed: int) -> None:
+        self._kind, self._seed, self._next = kind, seed, 0
+        self._answers = prepared(kind, seed)
+
+    def __reduce__(self) -> Any:
+        return Prepared, (self._kind, self._seed)
 
     def predict_one(self, x: dict[str, Any]) -> Any:
         """Return the next number."""
@@ -51,17 +56,18 @@ class Prepared:
         """Nothing to learn."""
 
 
-def prepared(kind: str, seed: int) -> Prepared:
-    """Return a member that is right somewhat more often than chance."""
+@cache
+def prepared(kind: str, seed: int) -> list[Any]:
+    """Return answers that are right as often as chance."""
     coin = random.Random(seed)
     if kind == "numbers":
-        return Prepared([coin.gauss(5.0, 1.0) for _ in range(ANSWERS)])
+        return [coin.gauss(5.0, 1.0) for _ in range(ANSWERS)]
     labels: list[Any] = [False, True] if kind == "two classes" else list(CLASSES[kind])
     found = []
     for _ in range(ANSWERS):
         parts = [coin.random() for _ in labels]
         found.append({c: p / sum(parts) for c, p in zip(labels, parts, strict=True)})
-    return Prepared(found)
+    return found
 
 
 @contextmanager
@@ -69,7 +75,7 @@ def listed(kind: str) -> Iterator[None]:
     """Let the recipe build members that answer from a list."""
     name, number = RECIPE[kind], iter(range(10_000))
     real = RECIPES[name]
-    RECIPES[name] = replace(real, builder=lambda definition, **_: prepared(kind, next(number)))
+    RECIPES[name] = replace(real, builder=lambda definition, **_: Prepared(kind, next(number)))
     try:
         yield
     finally:
@@ -115,7 +121,7 @@ def micros(kind: str, members: int, events: int) -> float:
 
 def alone(kind: str, events: int) -> float:
     """Return what one prepared member itself takes."""
-    member, x = prepared(kind, 1), {"x": 1.0}
+    member, x = Prepared(kind, 1), {"x": 1.0}
     predict = member.predict_one if kind == "numbers" else member.predict_proba_one
     begin = time.process_time_ns()
     for _ in range(events):

@@ -19,6 +19,7 @@ forecasters*, Operations Research 2024 (arXiv 2110.00115).
 import math
 
 PROOF_STAKES = (0.12, 0.25, 0.6)  # the largest for late labels: their bets are few
+_LOW, _MIDDLE, _HIGH = PROOF_STAKES
 AFTER_A_SIGNAL = 1  # which of them is topped up: after a drift the difference is large, if there is one
 RISE_STAKES = (0.25, 0.5, 1.0)
 RISE_SHARE, RISE_MOST = 0.3, 3.0  # one stake more: this share of 1 / the mean loss, and no more than this
@@ -132,9 +133,14 @@ class Proof:
             self._sum, self._count, self._lag, self._skip = 0.0, 0, 0, not self._skip
 
     def _bet(self, d: float) -> None:
-        won = self._for = [m * (1.0 + s * d) for m, s in zip(self._for, PROOF_STAKES, strict=True)]
-        lost = self._against = [m * (1.0 - s * d) for m, s in zip(self._against, PROOF_STAKES, strict=True)]
-        self.wealth, self.against = sum(won) / len(won), sum(lost) / len(lost)
+        # `Bet`, written out: this runs for every challenger and label
+        low, middle, high = _LOW * d, _MIDDLE * d, _HIGH * d
+        a, b, c = self._for
+        self._for = [a := a * (1.0 + low), b := b * (1.0 + middle), c := c * (1.0 + high)]
+        self.wealth = (a + b + c) / 3
+        a, b, c = self._against
+        self._against = [a := a * (1.0 - low), b := b * (1.0 - middle), c := c * (1.0 - high)]
+        self.against = (a + b + c) / 3
 
     def top_up(self, stake: float) -> None:
         """Stake more: evidence may start again in a new world."""

@@ -285,8 +285,9 @@ class MulticlassPool(_LogPool):
     def __init__(self, task: Multiclass) -> None:
         super().__init__()
         self._index = task.index
-        self._mixed: list[Any] = []  # answers of the last `mix`, as they were, and their logarithms
-        self._logs_mixed: list[list[float]] = []
+        self._mixed: list[tuple[Any, list[float] | None]] = []  # by free seat: answer and logarithms
+        self._totals: list[float] | None = None  # what came of them, at these weights
+        self._weighed: list[float] = self.weights
 
     def _whole(self, totals: list[float]) -> list[float]:
         """Return probabilities."""
@@ -303,42 +304,48 @@ class MulticlassPool(_LogPool):
     def mix(self, answers: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
         """See `Pool.mix`."""
         totals: list[float] | None = None
-        self._mixed, self._logs_mixed = [], []
-        for w, answer in zip(self.weights, answers, strict=True):
+        weights, mixed = self.weights, self._mixed
+        mixed.clear()
+        for at in self._free_seats:
+            w, answer, logs = weights[at], answers[at], None
             if w and answer is not None:
                 logs = self._logs(answer)
-                self._mixed.append(answer)
-                self._logs_mixed.append(logs)
                 if totals is None:
                     totals = [w * value for value in logs]
                 else:
                     totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
+            mixed.append((answer, logs))
+        self._totals, self._weighed = totals, weights
         return None if totals is None else tuple(self._whole(totals))
 
     def learn(self, answers: Sequence[Sequence[float] | None], label: Any, lag: int) -> None:
         """See `Pool.learn`."""
-        weights, truth = self.weights, self._index[label]
-        told: list[list[float] | None] = []
-        totals = [0.0] * len(self._index)
-        mixed, logs_mixed, at = self._mixed, self._logs_mixed, 0
-        for w, answer, free in zip(weights, answers, self._free, strict=True):
-            if free and answer is not None:
-                # where the label comes with the event, `mix` has just taken these very logarithms
-                if at < len(mixed) and mixed[at] is answer and len(logs_mixed[at]) == len(totals):
-                    logs = logs_mixed[at]
-                    at += 1
-                else:
+        weights, truth, count, mixed = self.weights, self._index[label], len(self._index), self._mixed
+        told: list[tuple[int, list[float]]] = []
+        # where the label comes with the event, `mix` has just done all this
+        same = len(mixed) == len(self._free_seats) and weights is self._weighed
+        for place, at in enumerate(self._free_seats):
+            answer, logs = answers[at], None
+            if place < len(mixed) and mixed[place][0] is answer:
+                logs = mixed[place][1]
+            else:
+                same = False
+            if answer is not None:
+                if logs is None or len(logs) < count:
                     logs = self._logs(answer)
+                told.append((at, logs))
+        totals = self._totals if same else None
+        if totals is None or len(totals) < count:
+            totals = [0.0] * count
+            for at, logs in told:
+                w = weights[at]
                 if w:
                     totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
-                told.append(logs)
-            else:
-                told.append(None)
         pooled, rate = self._whole(totals), self._rate(lag)
-        self.weights = [
-            w if logs is None else max(0.0, w - rate * (sum(map(mul, logs, pooled)) - logs[truth]))
-            for w, logs in zip(weights, told, strict=True)
-        ]
+        self.weights = moved = weights.copy()
+        for at, logs in told:
+            w = weights[at] - rate * (sum(map(mul, logs, pooled)) - logs[truth])
+            moved[at] = w if w > 0.0 else 0.0
         self._share()
 
 
@@ -348,6 +355,11 @@ class BalancedMulticlassPool(MulticlassPool):
     def __init__(self, task: Multiclass) -> None:
         super().__init__(task)
         self._task = task
+
+    def learn(self, answers: Sequence[Sequence[float] | None], label: Any, lag: int) -> None:
+        """See `Pool.learn`; by the shares of now, whatever was mixed by those of then."""
+        self._mixed.clear()
+        super().learn(answers, label, lag)
 
     def _shares(self) -> list[float]:
         whole = sum(self._task.shares)

@@ -11,7 +11,7 @@ the class that is served is the one whose expected cost is least; ties go to the
 import math
 from collections.abc import Callable
 from functools import partial
-from operator import mul
+from operator import itemgetter, mul
 from typing import Any, Protocol
 
 from learners.contract import Contract
@@ -201,6 +201,7 @@ class Multiclass:
         self.classes: list[Any] = []
         self.index: dict[Any, int] = {}
         self._names: list[str] = []
+        self._in_order: Callable[[Any], Any]  # the probabilities of all classes, in their order
         self.balanced = definition.loss == "balanced"
         self._n = 0
         self.shares: list[float] = []  # frequencies of the classes among the labels, fading
@@ -219,6 +220,7 @@ class Multiclass:
         self.classes.append(label)
         self._names.append(str_name(label))
         self.shares.append(1.0)
+        self._in_order = itemgetter(*self.classes)
         return at
 
     def ask(self, predict: Predict, x: dict[str, Any]) -> tuple[float, ...] | None:
@@ -227,6 +229,13 @@ class Multiclass:
         if not probabilities:
             return None
         index, total = self.index, 0.0
+        if len(probabilities) == len(index) > 1:
+            try:
+                whole = self._in_order(probabilities)
+            except KeyError:
+                whole = (-1.0,)
+            if min(whole) >= 0.0 and abs(sum(whole) - 1.0) <= SUM_TOLERANCE:
+                return tuple(map(float, whole))  # most often
         answer = [0.0] * len(index)
         for label, p in probabilities.items():
             if not p >= 0.0:

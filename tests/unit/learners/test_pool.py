@@ -204,6 +204,19 @@ def test_rare_classes_are_pooled_against_their_share() -> None:
     assert task.loss(pool.mix([0.001, task.share, None]), False) == 0.0
 
 
+def test_balanced_weights_follow_the_shares_of_now_whatever_was_mixed() -> None:
+    """Labels between an answer and its label count alike, also after a restart, which has mixed nothing."""
+    (kept, known), (anew, same) = (balanced("multiclass", list("ab" * 50)) for _ in range(2))
+    said = [(0.7, 0.3), (0.4, 0.6), None]
+    kept.mix(said)
+    for task in (known, same):
+        for label in "bbbbb":
+            task.observe(label)
+    kept.learn(said, "a", 0)
+    anew.learn([p and (*p,) for p in said], "a", 0)
+    assert kept.weights == anew.weights
+
+
 def test_two_balanced_classes_are_pooled_nearly_alike_in_both_forms() -> None:
     """The shares of two classes fade a little differently; what is said and learned does not."""
     (two, _), (many, _) = (

@@ -52,6 +52,12 @@ def test_multiclass_answers() -> None:
         multi.ask(said({"a": 0.5, "b": 0.6}), {})
     with pytest.raises(InsaneAnswerError, match="no declared class"):
         multi.ask(said({"c": 1.0}), {})
+    with pytest.raises(InsaneAnswerError, match="no declared class"):
+        multi.ask(said({"a": 0.5, "c": 0.5}), {})
+    with pytest.raises(TypeError):
+        multi.ask(said({"a": "0.5", "b": "0.5"}), {})
+    whole = multi.ask(said({"a": np.float64(0.25), "b": np.float64(0.75)}), {})
+    assert [type(p) for p in whole] == [float, float]
 
 
 @pytest.mark.parametrize("y", [float("nan"), float("inf")])
