@@ -36,7 +36,7 @@ class Prepared:
     """Answers from a list; has nothing to learn, and next to nothing to save."""
 
     def __init__(self, kind: str, seed: int) -> None:
-        self._kind, self._seed, self._next = kind, seed, 0
+        self._kind, self._seed, self._next = kind, seed, -1
         self._answers = prepared(kind, seed)
 
     def __reduce__(self) -> Any:
@@ -57,15 +57,24 @@ class Prepared:
 
 
 @cache
-def prepared(kind: str, seed: int) -> list[Any]:
-    """Return answers that are right as often as chance."""
-    coin = random.Random(seed)
+def truths(kind: str) -> list[Any]:
+    """Return the labels, one event after the other, and then from the first again."""
+    coin = random.Random(0)
     if kind == "numbers":
         return [coin.gauss(5.0, 1.0) for _ in range(ANSWERS)]
+    return [coin.choice([False, True] if kind == "two classes" else CLASSES[kind]) for _ in range(ANSWERS)]
+
+
+@cache
+def prepared(kind: str, seed: int) -> list[Any]:
+    """Return answers of a member that is better than a rule, but not by much."""
+    coin = random.Random(seed)
+    if kind == "numbers":
+        return [truth + coin.gauss(0.0, 0.5) for truth in truths(kind)]
     labels: list[Any] = [False, True] if kind == "two classes" else list(CLASSES[kind])
     found = []
-    for _ in range(ANSWERS):
-        parts = [coin.random() for _ in labels]
+    for truth in truths(kind):
+        parts = [coin.random() + (c == truth) for c in labels]
         found.append({c: p / sum(parts) for c, p in zip(labels, parts, strict=True)})
     return found
 
@@ -100,12 +109,7 @@ def micros(kind: str, members: int, events: int) -> float:
     definition = deployment(kind, members)
     with listed(kind):
         learn = Learn(definition, Contract(definition), "members")
-    coin, x = random.Random(0), {"x": 1.0}
-    labels: list[Any] = (
-        [coin.gauss(5.0, 1.0) for _ in range(ANSWERS)]
-        if kind == "numbers"
-        else [coin.choice([False, True] if kind == "two classes" else CLASSES[kind]) for _ in range(ANSWERS)]
-    )
+    x, labels = {"x": 1.0}, truths(kind)
     begin = 0
     for number in range(events + 500):
         if number == 500:
