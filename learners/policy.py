@@ -92,9 +92,12 @@ class Evidence:
         Bets that the champion is better than the rules, and that the rules are better than the champion.
     ripe
         Whether the last label has brought a comparison near a decision.
+    delay
+        How late the last label came: events predicted since its own.
     """
 
     rules_monitor: Monitor | ClassMonitor | None = None  # here, for older snapshots have none
+    delay = 0
 
     def __init__(self, definition: Definition) -> None:
         drift = definition.drift
@@ -121,8 +124,9 @@ class Evidence:
             self.new_reign()
         self.monitor.cooldown = drift.cooldown
 
-    def observe(self, label: Any) -> int:
-        """Take note of a label; returns how many there were."""
+    def observe(self, label: Any, delay: int) -> int:
+        """Take note of a label that came so many events after its own; returns how many there were."""
+        self.delay = delay
         labels = self.labels = self.labels + 1
         if len(self._classes) < self._awaited:
             self._classes.add(label)
@@ -294,7 +298,7 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
         if at == 0 and proof.labels >= drift.min_labels and proof.wealth >= need:
             if member.score.silent > (1.0 - COVERAGE) * (member.score.scored + member.score.silent):
                 continue
-            numbers = compared(member, rival, proof, need)
+            numbers = compared(member, rival, proof, need, evidence.delay)
             reason = (
                 f"{member.slot} has proved better than {rival.slot}: "
                 f"evidence {proof.wealth:.4g}, needs {need:.4g}."
@@ -302,12 +306,12 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
             if best is None or proof.wealth > best.evidence["wealth"]:
                 best = Decision(Kind.PROMOTED, member.number, reason, numbers)
         elif at > 0 and proof.wealth >= need:
-            numbers = compared(member, rival, proof, need)
+            numbers = compared(member, rival, proof, need, evidence.delay)
             place = "takes the place of" if member.replaces else "joins the pool beside"
             reason = f"{member.slot} {place} {rival.slot}: evidence {proof.wealth:.4g}, needs {need:.4g}."
             others.append(Decision(Kind.ADMITTED, member.number, reason, numbers))
         elif member.started and _is_lost(proof, definition):
-            numbers = compared(member, rival, proof, need)
+            numbers = compared(member, rival, proof, need, evidence.delay)
             reason = f"{member.slot} has proved nothing in {proof.labels} labels."
             others.append(Decision(Kind.DROPPED, member.number, reason, numbers))
     for _, member in roster.admitted:
@@ -324,7 +328,7 @@ def _is_lost(proof: Proof, definition: Definition) -> bool:
     return proof.labels >= definition.drift.patience and (not late or proof.bets >= LEAST_BETS)
 
 
-def compared(member: Member, rival: Member, proof: Proof, need: float) -> dict[str, Any]:
+def compared(member: Member, rival: Member, proof: Proof, need: float, delay: int) -> dict[str, Any]:
     """Return the numbers of a challenger beside whom it must prove better than."""
     return {
         "wealth": proof.wealth,
@@ -332,6 +336,7 @@ def compared(member: Member, rival: Member, proof: Proof, need: float) -> dict[s
         "need": need,
         "labels": proof.labels,
         "bets": proof.bets,
+        "delay": delay,
         "rival": rival.slot,
         "rival_recent": rival.score.recent,
         "challenger_recent": member.score.recent,
@@ -345,7 +350,7 @@ def _to_rules(definition: Definition, roster: Roster, evidence: Evidence) -> lis
         if share <= RULES_LEAD:
             return []
         reason = f"Rules hold {share:.0%} of the weight: only they answer from here on."
-        numbers = {"rules_share": share, "need": RULES_LEAD}
+        numbers = {"rules_share": share, "need": RULES_LEAD, "delay": evidence.delay}
         return [Decision(Kind.FELL_BACK, None, reason, numbers, Cause.WEIGHTS)]
     wealth = evidence.take_over.wealth
     if wealth < TAKE_OVER:
@@ -354,7 +359,8 @@ def _to_rules(definition: Definition, roster: Roster, evidence: Evidence) -> lis
         f"Rules have proved better than the champion (evidence {wealth:.4g}, needs {TAKE_OVER:.4g}): "
         "only they answer from here on."
     )
-    return [Decision(Kind.FELL_BACK, None, reason, {"wealth": wealth, "need": TAKE_OVER}, Cause.PROOF)]
+    numbers = {"wealth": wealth, "need": TAKE_OVER, "delay": evidence.delay}
+    return [Decision(Kind.FELL_BACK, None, reason, numbers, Cause.PROOF)]
 
 
 def _from_rules(definition: Definition, roster: Roster, evidence: Evidence) -> list[Decision]:
@@ -365,8 +371,10 @@ def _from_rules(definition: Definition, roster: Roster, evidence: Evidence) -> l
         return []
     if cause is Cause.WEIGHTS and share < MODELS_LEAD:
         reason = f"Rules hold only {share:.0%} of the weight: the champion answers again."
-        return [Decision(Kind.RESUMED, number, reason, {"rules_share": share, "need": MODELS_LEAD})]
+        numbers = {"rules_share": share, "need": MODELS_LEAD, "delay": evidence.delay}
+        return [Decision(Kind.RESUMED, number, reason, numbers)]
     if wealth < GIVE_BACK or (definition.task != "regression" and share > RULES_LEAD):
         return []
     reason = f"The champion has proved better than the rules (evidence {wealth:.4g}, needs {GIVE_BACK:.4g})."
-    return [Decision(Kind.RESUMED, number, reason, {"wealth": wealth, "need": GIVE_BACK})]
+    numbers = {"wealth": wealth, "need": GIVE_BACK, "delay": evidence.delay}
+    return [Decision(Kind.RESUMED, number, reason, numbers)]

@@ -368,7 +368,8 @@ class Conduct:
         roster, evidence = self.roster, self.evidence
         rival = roster.members[roster.rivals[roster.challengers.index(member)]]
         proof = evidence.proofs.get(member.number, Proof())
-        return compared(member, rival, proof, evidence.need(member.number, self.definition.drift.alpha))
+        need = evidence.need(member.number, self.definition.drift.alpha)
+        return compared(member, rival, proof, need, evidence.delay)
 
     # -- doing it ----------------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ class Learn:
         self._compare(losses, lag)
         if self.task.follows:
             self.task.observe(label)
-        labels = evidence.observe(label)
+        labels = evidence.observe(label, lag)
         transitions: list[Transition] = []
         if labels >= roster.rouse_at:
             transitions += self._rouse(timestamp, position)

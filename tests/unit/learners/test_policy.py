@@ -169,7 +169,7 @@ def test_warm_up_ends_with_each_class_or_enough_labels() -> None:
     for labels, warm in ((["no"] * 29, False), (["no"] * 30, True), (["no", "yes"], True)):
         case = Case(warm_up=30)
         for label in labels:
-            case.evidence.observe(label)
+            case.evidence.observe(label, 0)
         assert case.decided() == ([Kind.WARMED_UP] if warm else [])
 
 
