@@ -53,7 +53,9 @@ from stream.settings import Settings
 log = logging.getLogger("meander.worker")
 
 LOCK_PATIENCE = 30  # seconds until a partition whose snapshots another process holds is given up
-SLICE = 128  # records between two looks at the event loop: whoever asks over HTTP waits for some of them
+SLICE = 128  # records between two looks at the event loop, each of which costs as much as some events
+SHORT = 16  # the same while somebody asks over HTTP: each answer waits for two or three of them
+ASKED = 1.0  # seconds after a question for which more are expected
 
 
 def _tell(number: int, outputs: list[Output]) -> None:
@@ -112,6 +114,7 @@ class Lane:
         self.tally.models = self._probe.models
         self.restoring = False
         self.pulse = 0  # changes while the event loop runs
+        self._asked = float("-inf")  # when somebody asked over HTTP last
         self._crash: asyncio.Future[None] | None = None
         self._lock = asyncio.Lock()  # while a processor changes, or who holds what
         pace = Pace(parse_duration(settings.snapshots.every, "snapshots.every") / 1000)
@@ -154,12 +157,13 @@ class Lane:
         tombstones: list[Row] = []
         seconds, clock = self.tally.seconds, time.perf_counter
         records: list[Any] = [*skipped, *batch]
-        spent = 0.0
-        for start in range(0, len(records), SLICE):
+        spent, start = 0.0, 0
+        while start < len(records):
             began = clock()
+            end = start + (SHORT if began - self._asked < ASKED else SLICE)
             part = [
                 Record(source, number, r.offset, r.timestamp, r.key, r.value, r.headers)
-                for r in records[start : start + SLICE]
+                for r in records[start:end]
             ]
             made = run(processor, part)
             done = clock()
@@ -169,6 +173,7 @@ class Lane:
             outputs += made
             spent += done - began
             seconds["emit"] += clock() - done
+            start = end
             await asyncio.sleep(0)
         began = clock()
         self.processed += len(skipped) + len(batch)
@@ -355,7 +360,11 @@ class Lane:
         return WorkerFacts(self.tally, partitions, self.settings.partitions, ready)
 
     def held(self) -> dict[int, Processor]:
-        """Return the processors that are restored, by partition number."""
+        """Return the processors that are restored, by partition number, to ask them.
+
+        Who asks is not kept waiting: for a while the lane looks at its other work more often.
+        """
+        self._asked = time.perf_counter()
         return {n: p.processor for n, p in self.partitions.items()} if self.ready else {}
 
     async def publish(self, partition: int, rows: list[Row]) -> None:

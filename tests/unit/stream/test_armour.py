@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -17,7 +20,7 @@ from producers.scenarios import Scenario
 from stream import toml
 from stream.adapters import failpoints
 from stream.adapters.faust_app import create_app
-from stream.adapters.faust_worker import Lane
+from stream.adapters.faust_worker import SHORT, SLICE, Lane
 from stream.adapters.file_store import FileStore
 from stream.adapters.lane import Batch, Lease
 from stream.adapters.outbox import ClosedError, Outbox
@@ -200,6 +203,19 @@ def test_an_idle_worker_is_left_alone() -> None:
     for second in range(100):
         signs = FINE._replace(pulse=second, heard={})
         assert suspicion.of(signs, float(second)) is None
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    """Its process ends with a status of its own, and the log says what stood still."""
+    program = (
+        "import time; from stream.adapters.watchdog import Signs, Suspicion, Watchdog;"
+        "signs = Signs(1, True, 0, False, {}, ());"
+        "Watchdog(lambda: signs, Suspicion(0.5), time.monotonic).start();"
+        "time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=50, check=False)
+    assert done.returncode == 70
+    assert b"worker.hangs reason=the event loop has stood still" in done.stderr
 
 
 def test_failpoints_do_nothing_unless_chosen() -> None:
@@ -403,6 +419,35 @@ def test_what_is_revoked_while_silence_is_told_is_left_alone(tmp_path: Path) -> 
         restored.broker.open.set()
         await asyncio.wait_for(ticking, 5)
         assert len(restored.broker.log["n.control"]) == 1
+
+    asyncio.run(story())
+
+
+def test_who_asks_over_http_waits_for_few_records(tmp_path: Path) -> None:
+    """Once somebody has asked, others get their turn more often in the middle of a batch."""
+    records = [Record("events", 0, n, 0, None, b'{"id": "e%d"}' % n, ()) for n in range(512)]
+
+    async def story() -> None:
+        restored = Restored(tmp_path)
+        await restored.begin(0)
+        lane, seen = restored.lane, list[int]()
+
+        async def watch() -> None:
+            while True:
+                seen.append(lane.partitions[0].processor.next["events"])
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        for start, end in ((0, 256), (256, 512)):
+            await lane.handle(Batch.of(restored.events.topic, 0, records[start:end]), 1)
+            if end == 256:
+                assert 0 in lane.held()
+        watching.cancel()
+        assert await restored.answered() == list(range(512))
+        steps = [(before, after - before) for before, after in pairwise(seen)]
+        assert max(step for at, step in steps if at < 256) == SLICE
+        assert max(step for at, step in steps if at >= 256) == SHORT
 
     asyncio.run(story())
 
