@@ -273,7 +273,7 @@ class Board:
             pending_share=max((s.standing.pending / s.standing.pending_limit for s in shown), default=0.0),
             dead_letters=dead,
             dead_letters_per_minute=60 * per_second,
-            unaccounted=sum(s.standing.unaccounted for s in shown),
+            unaccounted=sum(abs(s.standing.unaccounted) for s in shown),
         )
 
     def _signals(self, partition: int | None) -> list[SignalRow]:

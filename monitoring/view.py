@@ -292,8 +292,8 @@ class View(Struct, kw_only=True):
         Of what; ``scope`` is ``all`` or a partition number.
     at
         Milliseconds since 1970.
-    expected, partitions_of
-        How many partitions the deployment has, and their numbers.
+    expected
+        How many partitions the deployment has.
     serving
         ``champion``, ``rules``, ``mixed`` or ``nobody``.
     sentence, why

@@ -166,6 +166,15 @@ def test_state_says_who_serves_and_why_not_others() -> None:
     serve(check)
 
 
+def test_records_too_many_here_do_not_make_up_for_too_few_there() -> None:
+    """Books that do not balance are counted whichever way they lean."""
+    deployment = Deployment()
+    deployment.hand.drain(deployment.board)
+    for status, wrong in zip(deployment.board.statuses.values(), (2, -2), strict=True):
+        status.standing.unaccounted = wrong
+    assert deployment.board.view(None, NOW).figures.unaccounted == 4
+
+
 def test_an_action_is_applied_everywhere_and_followed() -> None:
     """202 with a place to look, one command for each partition, then applied, with operator and reason."""
 
