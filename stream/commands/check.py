@@ -35,7 +35,7 @@ FEATURE_BYTES = 50  # of one feature of a waiting prediction, roughly
 def command(context: click.Context, definition: str, as_json: bool, against: str | None) -> None:
     """Check a definition: build all it names, print what holds, warn about what may surprise.
 
-    Exits with 0 when it can run, with 2 when it cannot.
+    Exit status: 0 it can run, 2 it cannot.
 
     \b
     Example:

@@ -22,7 +22,7 @@ from stream.settings import Settings, load_settings
 if TYPE_CHECKING:
     from stream.adapters.letter_box import Progress
 
-NOT_SENT = 1  # exit code
+NOT_SENT = 1  # exit status
 
 
 def moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -74,7 +74,7 @@ def _selecting(function: Callable[..., None]) -> Callable[..., None]:
 def command() -> None:
     """See what was refused and why, and send it again put right.
 
-    Exit codes: 0 done, 1 some letters were not sent again, 2 a mistake or no broker.
+    Exit status: 0 done, 1 some letters were not sent again, 2 a mistake or no broker.
 
     \b
     Example:
@@ -203,7 +203,7 @@ def retry(
 
     What was never answered is answered and learned. An event that a rule has answered gets no second
     answer: it is learned, once. Of an event that was in order but for its label, the label is sent. What
-    would be refused again is not sent, and said so; exit code 1 then.
+    would be refused again is not sent, and said so; exit status 1 then.
 
     \b
     Example:

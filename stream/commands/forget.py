@@ -11,20 +11,22 @@ import click
 from stream.settings import Settings, load_settings
 
 ENTITY = ("events", "labels", "predictions", "dead-letters")  # topics whose records carry the entity's key
-PATIENCE = 30.0  # seconds for workers to carry it out
+NO_ANSWER = 3  # exit status, as of the other commands that workers carry out
 
 
 @click.command()
 @click.argument("definition", type=click.Path(dir_okay=False))
 @click.option("--key", required=True, help="The entity: the Kafka key of its events.")
-@click.option("--by", "operator", default=getpass.getuser, show_default="you", help="Who asks.")
+@click.option("--operator", default=getpass.getuser, show_default="you", help="Who asks.")
 @click.option("--reason", default="", help="Why; stands in the control topic.")
+@click.option("--wait", type=float, default=30.0, show_default=True, help="Seconds to wait for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(definition: str, key: str, operator: str, reason: str, as_json: bool) -> None:
+def command(definition: str, key: str, operator: str, reason: str, wait: float, as_json: bool) -> None:
     """Forget an entity: its events that wait for labels go, and are never learned.
 
     Tells what remains: records in the log until their topics' retention ends, and what models have learned.
-    Exits with 1 when no worker has carried it out yet; it will be, once one runs.
+
+    Exit status: 0 done everywhere, 2 a mistake, 3 not everywhere in time (it will be, once workers run).
 
     \b
     Example:
@@ -37,7 +39,7 @@ def command(definition: str, key: str, operator: str, reason: str, as_json: bool
     with open_log(settings) as log:
         begins = [log.bounds("transitions", number)[1] for number in range(settings.partitions)]
         _send(settings, identifier, key, operator, reason)
-        done = _awaited(log, begins, identifier)
+        done = _awaited(log, begins, identifier, wait)
         remains = _remaining(log, settings.partitions, key.encode())
     if as_json:
         click.echo(json.dumps({"id": identifier, "forgotten": done, "log": remains}, indent=2))
@@ -56,7 +58,7 @@ def command(definition: str, key: str, operator: str, reason: str, as_json: bool
         )
     if len(done) < settings.partitions:
         click.echo("Not carried out yet: the command waits in the control topic for a worker.", err=True)
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(NO_ANSWER)
 
 
 def _send(settings: Settings, identifier: str, key: str, operator: str, reason: str) -> None:
@@ -73,10 +75,10 @@ def _send(settings: Settings, identifier: str, key: str, operator: str, reason: 
         controller.close()
 
 
-def _awaited(log: Any, begins: list[int], identifier: str) -> dict[int, dict[str, int]]:
+def _awaited(log: Any, begins: list[int], identifier: str, wait: float) -> dict[int, dict[str, int]]:
     """Return what each partition says it forgot, as soon as all have, or patience is over."""
     done: dict[int, dict[str, int]] = {}
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + wait
     while len(done) < len(begins) and time.monotonic() < deadline:
         for number, begin in enumerate(begins):
             if number in done:

@@ -54,7 +54,7 @@ def list_(definition: str, partition: int | None, as_json: bool) -> None:
 def show(definition: str, name: str | None, partition: int | None, as_json: bool) -> None:
     """Show what a snapshot says of itself: by NAME, or the newest of each partition. Nothing is unpickled.
 
-    Exits with 1 when there is no such snapshot.
+    Exit status: 0 done, 1 there is no such snapshot, 2 a mistake.
 
     \b
     Example:
@@ -85,7 +85,7 @@ def show(definition: str, name: str | None, partition: int | None, as_json: bool
 def verify(definition: str, partition: int | None, as_json: bool) -> None:
     """Check every snapshot as a worker would: signature, definition, libraries, and whether it loads.
 
-    Exits with 1 when one of them cannot be used.
+    Exit status: 0 all can be used, 1 one of them cannot, 2 a mistake.
 
     \b
     Example:

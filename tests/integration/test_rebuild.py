@@ -97,6 +97,7 @@ def test_a_poisoned_span_is_unlearned_beside_the_worker(
     shell("rebuild", file, "--to", "v1")
     listed = shell("install", file)
     assert len(listed.splitlines()) == 2
+    shell("install", file, digest[:8], "--reason", "nobody is there", "--wait", "0.1", status=3)
     shell("install", file, digest[:8], "--delete")
     gone = shell("replay", file, "--topic", "--compare", status=2)
     assert f"installed the state {digest}, which cannot be had any more" in gone

@@ -1,0 +1,98 @@
+"""What scripts branch on: exit statuses of commands that need workers, where some are missing."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from producers.publisher import Publisher
+from stream.cli import main
+from stream.processing.processor import Processor
+from stream.processing.standing import Status
+from stream.processing.tally import DELAY_EDGES, LATENCY_EDGES
+from stream.settings import Settings
+from tests.integration.deployed import deployed_in
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    definition = {
+        "name": f"exit-{time.time_ns():x}",
+        "task": "binary",
+        "scope": "partition",
+        "features": {"x": {}},
+        "label": {"classes": ["no", "yes"]},
+        "kafka": {"brokers": kafka, "partitions": PARTITIONS},
+        "web": {"port": 0},
+    }
+    with deployed_in(tmp_path_factory.mktemp("exit"), definition) as settings:
+        yield settings
+
+
+def shell(settings: Settings, command: str, *words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [command, str(settings.file), *words])
+    return done.exit_code, done.output
+
+
+def say(settings: Settings, age: float, *partitions: int) -> None:
+    """Tell how partitions stand, as the worker does that holds them, so many seconds ago."""
+    with Publisher(settings.kafka, [settings.topic("status")]) as publisher:
+        for number in partitions:
+            status = Status(
+                at=round(1000 * (time.time() - age)),
+                worker="here:6066",
+                expected=PARTITIONS,
+                standing=Processor(settings.definition, number).standing(),
+                lag={},
+                latency=[0] * (len(LATENCY_EDGES) + 1),
+                delay=[0] * (len(DELAY_EDGES) + 1),
+                snapshot_at=None,
+                snapshot_failures=0,
+            )
+            publisher.publish(settings.topic("status"), str(number).encode(), msgspec.json.encode(status))
+
+
+def test_status_tells_who_has_a_worker(deployed: Settings) -> None:
+    """1 where nobody serves, or has for long; 4 where some partitions have no worker; 0 once all have one."""
+    assert shell(deployed, "status")[0] == 1
+    say(deployed, 60.0, 0, 1)
+    status, said = shell(deployed, "status", "--json")
+    assert (status, [p["serving"] for p in msgspec.json.decode(said)["partitions"]]) == (1, ["nobody"] * 2)
+    say(deployed, 0.0, 1)
+    status, said = shell(deployed, "status")
+    assert (status, "nobody" in said) == (4, True), said
+    say(deployed, 0.0, 0, 1)
+    assert shell(deployed, "status", "--partition", "0")[0] == 0
+    assert shell(deployed, "status")[0] == 0
+
+
+def test_a_command_that_nobody_carries_out_says_so(deployed: Settings) -> None:
+    """3 where no worker answers in time; 2 where it was never sent."""
+    why = ("--reason", "labels of today are wrong", "--wait", "0.3")
+    status, said = shell(deployed, "freeze", *why)
+    assert (status, "0 of 2 partitions answered" in said) == (3, True), said
+    status, said = shell(deployed, "forget", "--key", "ann", *why)
+    assert (status, "waits in the control topic" in said) == (3, True), said
+    status, said = shell(deployed, "freeze", "--reason", "short")
+    assert (status, "8 characters" in said) == (2, True), said
+    status, said = shell(deployed, "install", "abcdef", *why)
+    assert (status, "no states are called abcdef" in said) == (2, True), said
+
+
+def test_a_worker_without_topics_ends_with_a_sentence(deployed: Settings, tmp_path: Path) -> None:
+    """2, as for every mistake; it says what to do."""
+    text = Path(str(deployed.file)).read_text(encoding="utf-8")
+    other = tmp_path / "other.toml"
+    other.write_text(text.replace(deployed.definition.name, "nobody-made-it"), encoding="utf-8")
+    command = [sys.executable, "-m", "stream", "worker", other.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "meander: There is no topic nobody-made-it.events" in done.stderr
