@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from learners.errors import MeanderError
 from monitoring.api import Api
 from monitoring.board import Board
 from monitoring.control import Desk
@@ -56,4 +57,10 @@ def run_console(settings: Settings) -> None:
 
     application.router.add_get("/", home)
     log.info("ops.started host=%s port=%d", settings.web.host, settings.web.port)
-    web.run_app(application, host=settings.web.host, port=settings.web.port, print=None, access_log=None)
+    try:
+        web.run_app(application, host=settings.web.host, port=settings.web.port, print=None, access_log=None)
+    except OSError as error:
+        raise MeanderError(
+            f"{settings.web.host}:{settings.web.port} cannot be listened on: {error.strerror}. "
+            "Name another with --host and --port"
+        ) from None

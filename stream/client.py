@@ -1,6 +1,7 @@
 """What an application embeds to read predictions: each once, marked as read after it was acted on."""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -18,6 +19,7 @@ from stream.settings import Kafka
 
 log = logging.getLogger("meander.client")
 POLL_MS = 500
+_SOURCE = re.compile(r"events:\d+:\d+")
 
 
 class _Place(NamedTuple):
@@ -143,9 +145,9 @@ class PredictionConsumer:
                 self.commit()
 
     def _answer(self, record: Any) -> Answer:
-        source = dict(record.headers).get("meander-source", b"").decode()
-        if source.startswith("events:"):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            source = dict(record.headers).get("meander-source", b"").decode()
+            if _SOURCE.fullmatch(source):
                 return Answer(self._decode(record.value or b""), record.key, source)
         raise MeanderError(
             f"{record.topic}[{record.partition}] offset {record.offset} is no prediction of Meander's. "

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import click
-import msgspec
 
 from learners.candidate import Candidate, Scored, digest_of
 from learners.errors import MeanderError
-from learners.lineage import Transition, lineage_of
+from learners.lineage import lineage_of
 from stream.commands.control import carry_out
 from stream.commands.install import about
+from stream.commands.why import transitions_of
 from stream.ports import Log
 from stream.settings import Settings, load_settings
 
@@ -172,9 +172,7 @@ def _version(log: Log, number: int, wanted: str) -> tuple[int, int]:
     """Return a version's number and learned examples; of a number alone, as they were recorded last."""
     name = wanted.rpartition("/")[2].removeprefix("v")
     if "@" not in name:
-        records = log.read("transitions", number, *log.bounds("transitions", number))
-        told = (msgspec.json.decode(record.value or b"", type=Transition) for record in records)
-        entry = lineage_of(told).find(f"v{name}")
+        entry = lineage_of(told for _, told in transitions_of(log, number)).find(f"v{name}")
         if entry is None:
             raise MeanderError(f"no version is called {wanted!r}: meander versions list shows what there was")
         name = entry.version.name.rpartition("/v")[2]

@@ -10,7 +10,7 @@ import msgspec
 
 from learners.errors import MeanderError
 from learners.lineage import Entry, Lineage, Transition, line_of, lineage_of, short
-from stream.commands.why import tell, when
+from stream.commands.why import tell, transitions_of, when
 from stream.settings import load_settings
 
 
@@ -130,16 +130,21 @@ def _lineage(definition: str, file: str | None, partition: int) -> Lineage:
     if file is not None:
         if not Path(file).is_file():
             raise MeanderError(f"there is no file {file}: meander replay writes one with --out")
-        values = Path(file).read_bytes().splitlines()
-    else:
-        from stream.app import open_log
+        return lineage_of(_read(Path(file)))
+    from stream.app import open_log
 
-        if not 0 <= partition < settings.partitions:
-            raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
-        with open_log(settings) as log:
-            found = log.read("transitions", partition, *log.bounds("transitions", partition))
-            values = [record.value or b"" for record in found]
-    return lineage_of(msgspec.json.decode(value, type=Transition) for value in values)
+    if not 0 <= partition < settings.partitions:
+        raise click.BadParameter(f"there are {settings.partitions}", param_hint="--partition")
+    with open_log(settings) as log:
+        return lineage_of(transition for _, transition in transitions_of(log, partition))
+
+
+def _read(file: Path) -> Iterator[Transition]:
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            yield msgspec.json.decode(line, type=Transition)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise MeanderError(f"{file} line {number} is no transition: meander replay writes them") from None
 
 
 def _entry(lineage: Lineage, name: str) -> Entry:

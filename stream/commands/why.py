@@ -11,6 +11,8 @@ import msgspec
 
 from learners.errors import MeanderError
 from learners.lineage import Transition, line_of, short
+from stream.messages import Record
+from stream.ports import Log
 from stream.settings import Settings, load_settings
 
 WIDTH, LONGEST = 110, 60  # characters of a line of evidence, and of one value in it
@@ -49,17 +51,32 @@ def timeline(
     from stream.app import open_log
 
     with open_log(settings) as log:
-        first, end = log.bounds("transitions", partition)
-        for record in log.read("transitions", partition, first, end):
-            value = record.value or b""
-            transition = msgspec.json.decode(value, type=Transition)
+        for record, transition in transitions_of(log, partition):
             names = {_number(transition.from_version), _number(transition.to_version)}
             if version is not None and _number(version) not in names:
                 continue
             if as_json:
-                yield value.decode()
+                yield (record.value or b"").decode()
             else:
                 yield from lines(transition, record.timestamp)
+
+
+def transitions_of(log: Log, partition: int) -> Iterator[tuple[Record, Transition]]:
+    """Yield what happened in a partition, each with its record.
+
+    Raises
+    ------
+    MeanderError
+        Where somebody else has written to the topic.
+    """
+    for record in log.read("transitions", partition, *log.bounds("transitions", partition)):
+        try:
+            yield record, msgspec.json.decode(record.value or b"", type=Transition)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise MeanderError(
+                f"transitions[{partition}] offset {record.offset} was not written by Meander. "
+                "Only workers may write to output topics."
+            ) from None
 
 
 def _number(version: str | None) -> str:

@@ -1,5 +1,6 @@
 """What scripts branch on: exit statuses of commands that need workers, where some are missing."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ def deployed(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def shell(settings: Settings, command: str, *words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(main, [command, str(settings.file), *words])
+    done = CliRunner().invoke(main, [*command.split(), str(settings.file), *words])
     return done.exit_code, done.output
 
 
@@ -87,12 +88,34 @@ def test_a_command_that_nobody_carries_out_says_so(deployed: Settings) -> None:
     assert (status, "no states are called abcdef" in said) == (2, True), said
 
 
-def test_a_worker_without_topics_ends_with_a_sentence(deployed: Settings, tmp_path: Path) -> None:
-    """2, as for every mistake; it says what to do."""
-    text = Path(str(deployed.file)).read_text(encoding="utf-8")
+def run(folder: Path, *words: str) -> tuple[int, str]:
+    """Run a command that serves, in a process of its own, to its end."""
+    command = [sys.executable, "-m", "stream", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    return done.returncode, done.stderr
+
+
+def test_what_cannot_serve_ends_with_a_sentence(deployed: Settings, tmp_path: Path) -> None:
+    """2, as for every mistake: a worker whose topics nobody made, a page whose port is taken."""
+    file = Path(str(deployed.file))
     other = tmp_path / "other.toml"
-    other.write_text(text.replace(deployed.definition.name, "nobody-made-it"), encoding="utf-8")
-    command = [sys.executable, "-m", "stream", "worker", other.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "meander: There is no topic nobody-made-it.events" in done.stderr
+    text = file.read_text(encoding="utf-8").replace(deployed.definition.name, "nobody-made-it")
+    other.write_text(text, encoding="utf-8")
+    status, said = run(tmp_path, "worker", other.name)
+    assert (status, "meander: There is no topic nobody-made-it.events" in said) == (2, True), said
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = run(file.parent, "ops", file.name, "--port", str(port))
+    assert (status, f"127.0.0.1:{port} cannot be listened on" in said) == (2, True), said
+
+
+def test_foreign_transitions_are_named(deployed: Settings) -> None:
+    """2: what somebody else has written there is no history, and the place is told."""
+    topic = deployed.topic("transitions")
+    with Publisher(deployed.kafka, [topic]) as publisher:
+        publisher.publish(topic, b"ann", b"not ours")
+    found = [shell(deployed, *words) for words in (("why",), ("why", "--partition", "1"))]
+    assert sorted(status for status, _ in found) == [0, 2]
+    number = [status for status, _ in found].index(2)
+    status, said = shell(deployed, "versions list", "--partition", str(number))
+    assert (status, f"transitions[{number}] offset 0 was not written by Meander" in said) == (2, True), said

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import subprocess
 from typing import Any
 
@@ -14,7 +15,7 @@ from stream.messages import Record
 from stream.processing.books import Books
 from stream.processing.processor import Processor
 from stream.processing.tally import EVENTS, LABELS, Histogram, Tally, WorkerFacts
-from tests.conftest import tool
+from tests.conftest import REPOSITORY, tool
 from tests.support import Inputs, definition
 from tests.unit.monitoring.support import Bench
 
@@ -78,6 +79,19 @@ def test_every_series_is_there_at_0_from_the_start() -> None:
     }  # not 0: not known
     found = {k for k in set(samples(again.facts())) - before if "evidence" not in k[0]}
     assert {k for k in found if k[0] not in unknown} <= {("meander_model_bytes", (("model", "lr"),))}
+
+
+def test_the_page_of_operations_names_every_metric() -> None:
+    """Its table has what a worker exports, and nothing else."""
+    families = registry_of("tiny", bench().facts).collect()
+    exported = {f.name + ("_total" if f.type == "counter" else "") for f in families}
+    page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = {
+        name
+        for row in re.findall(r"^\| (`meander_.*?) \|", page, re.MULTILINE)
+        for name in row.split("`")[1::2]
+    }
+    assert told - {"process_*"} == {name for name in exported if name.startswith("meander_")}
 
 
 def test_counts_equal_the_books() -> None:

@@ -186,6 +186,9 @@ def test_the_shell_reads_the_registry_of_a_replay(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["versions", "show", str(file), "v9", "--from", str(told)])
     assert missing.exit_code != 0
     assert "there are: v1@0" in missing.output
+    told.write_bytes(told.read_bytes() + b"{}\n")
+    strange = CliRunner().invoke(main, ["versions", "list", str(file), "--from", str(told)])
+    assert (strange.exit_code, "transitions.jsonl line" in strange.output) == (2, True)
 
 
 def test_a_rollback_to_a_slot_that_is_declared_no_longer() -> None:
