@@ -476,9 +476,12 @@ _ORDER = {"champion": 0, "challenger": 1, "previous": 2, "fallback": 3}
 
 def _members(shown: Sequence[Status]) -> list[MemberRow]:
     groups: dict[tuple[str, str], list[MemberStanding]] = {}
+    costs: dict[str, list[float]] = {}
     for status in shown:
         for member in status.standing.members:
             groups.setdefault((member.role, member.slot), []).append(member)
+        for slot, seconds in status.costs.items():
+            costs.setdefault(slot, []).append(seconds)
     rows = []
     for (role, slot), members in groups.items():
         versions = {short(m.version) for m in members if m.version}
@@ -498,6 +501,7 @@ def _members(shown: Sequence[Status]) -> list[MemberRow]:
                 weight=_mean(m.weight for m in members),
                 size=sum(sizes) if sizes else None,
                 evidence=max(wealth, default=None),
+                cost=_mean(costs.get(slot, ())),
             )
         )
     return sorted(rows, key=lambda row: (_ORDER.get(row.role, 9), row.error is None, row.error or 0.0))

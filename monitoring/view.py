@@ -174,6 +174,8 @@ class MemberRow(Struct, kw_only=True):
         Bytes in the last snapshots.
     evidence
         A challenger's, at its best.
+    cost
+        Seconds of an event: to be asked, and to be taught its label; None before any was looked at.
     """
 
     slot: str
@@ -188,6 +190,7 @@ class MemberRow(Struct, kw_only=True):
     weight: float | None
     size: int | None
     evidence: float | None
+    cost: float | None
 
 
 class Question(Struct, kw_only=True):

@@ -308,22 +308,22 @@ function showPartitions(rows) {
 function showMembers(rows) {
   text($("members-count"), `${rows.length} member${rows.length === 1 ? "" : "s"}`);
   keyed($("members").tBodies[0], rows, (m) => `${m.role} ${m.slot}`, (m) => {
-    const tr = row(["", "", "number", "number", "number", "number", "number", "made", ""]);
+    const tr = row(["", "", "number", "number", "number", "number", "number", "number", "made", ""]);
     tr.cells[1].append(make("span", "role"));
     if (m.role === "challenger") {
       const button = make("button", "plain", "Drop…");
       button.type = "button";
       button.setAttribute("aria-label", `Drop ${m.slot}`);
       button.addEventListener("click", () => permitted() && ask("drop", m.slot));
-      tr.cells[8].append(button);
+      tr.cells[9].append(button);
     }
     return tr;
   }, (tr, m) => {
     const role = tr.cells[1].firstChild;
     role.dataset.role = m.role;
     text(role, ROLES[m.role] || m.role);
-    cells(tr, [m.version ? `${m.slot} ${m.version}` : m.slot, null, percent(m.error), count(m.scored), m.weight === null ? "–" : percent(m.weight), m.evidence === null ? "–" : number(m.evidence), bytes(m.size), m.recipe, null]);
-    tr.cells[7].title = m.recipe;
+    cells(tr, [m.version ? `${m.slot} ${m.version}` : m.slot, null, percent(m.error), count(m.scored), m.weight === null ? "–" : percent(m.weight), m.evidence === null ? "–" : number(m.evidence), m.cost === null ? "–" : number(1e6 * m.cost), bytes(m.size), m.recipe, null]);
+    tr.cells[8].title = m.recipe;
   });
 }
 

@@ -387,6 +387,7 @@ class Lane:
             return
         facts, now = self.facts(), round(time.time() * 1000)
         latency, delay = list(facts.tally.latency.counts), list(facts.tally.delay.counts)
+        costs = self._probe.costs()
         rows: list[Row] = []
         for p in facts.partitions:
             p.standing.transitions = []
@@ -400,6 +401,7 @@ class Lane:
                 delay=delay,
                 snapshot_at=p.snapshot_at,
                 snapshot_failures=p.snapshot_failures,
+                costs=costs,
             )
             rows.append((now, str(p.standing.partition).encode(), msgspec.json.encode(status), []))
         producer = cast(LaneProducer, self.app.producer)

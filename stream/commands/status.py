@@ -90,11 +90,14 @@ def _table(view: Any) -> Any:
             f"{p.events_per_second:.0f}",
             str(p.pending), p.worker or "nobody",
         )  # fmt: skip
-    members = Table("Member", "Role", "Error", "Labels", "Evidence", "Made of", box=None, pad_edge=False)
+    members = Table(
+        "Member", "Role", "Error", "Labels", "Evidence", "µs/event", "Made of", box=None, pad_edge=False
+    )
     for m in view.members:
         evidence = "" if m.evidence is None else f"{m.evidence:.3g}"
         name = f"{m.slot} {m.version}" if m.version else m.slot
-        members.add_row(name, m.role, _percent(m.error), str(m.scored), evidence, m.recipe)
+        cost = "" if m.cost is None else f"{1e6 * m.cost:.3g}"
+        members.add_row(name, m.role, _percent(m.error), str(m.scored), evidence, cost, m.recipe)
     last = [
         Text(f"{time.strftime('%H:%M:%S', time.localtime(h.at / 1000))}  {h.kind}  {h.reason}")
         for h in view.happenings[:8]

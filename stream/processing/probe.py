@@ -42,6 +42,7 @@ class Probe:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.models: dict[tuple[str, str], float] = {}
+        self._events = 0  # that those looked at stand for
         self._since: dict[str, int] = {}
         self._seen: dict[str, dict[str, float]] = {}  # by source: seconds in each stage, whole, and how many
 
@@ -59,6 +60,13 @@ class Probe:
         for record in records:
             outputs += process(record)
         return outputs
+
+    def costs(self) -> dict[str, float]:
+        """Return by slot the seconds of an event that a member takes: asked, and taught its label."""
+        found: dict[str, float] = {}
+        for (slot, _), seconds in self.models.items():
+            found[slot] = found.get(slot, 0.0) + seconds / max(1, self._events)
+        return found
 
     def split(self, source: str, seconds: float) -> dict[str, float]:
         """Deal out seconds of processing by the shares of the stages in the records looked at."""
@@ -78,6 +86,7 @@ class Probe:
         with processor.learn.roster.through(lambda slot, op, call: _timed(clock, models, (slot, op), call)):
             outputs = processor.process(record)
         whole = clock() - decoded
+        self._events += stands_for if record.source == EVENTS else 0
         for key, seconds in models.items():
             self.models[key] = self.models.get(key, 0.0) + seconds * stands_for
         seen = self._seen.setdefault(record.source, dict.fromkeys((*STAGES, "whole", "count"), 0.0))

@@ -296,6 +296,8 @@ class Status(Struct, kw_only=True):
         The worker's histograms (`stream.processing.tally`), counted since it started.
     snapshot_at, snapshot_failures
         When the state was last durable (seconds since 1970), and attempts that failed.
+    costs
+        By slot: seconds that a member takes of an event, in this worker.
     """
 
     at: int
@@ -307,6 +309,7 @@ class Status(Struct, kw_only=True):
     delay: list[int]
     snapshot_at: float | None
     snapshot_failures: int
+    costs: dict[str, float] = {}
     schema: int = 1
 
 

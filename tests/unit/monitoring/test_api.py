@@ -96,7 +96,7 @@ class Deployment:
             standing.transitions = []
             status = Status(
                 at=at, worker="w1", expected=2, standing=standing, lag={"events": (3, 1.5)}, latency=[5] * 14,
-                delay=[0] * 10, snapshot_at=at / 1000, snapshot_failures=0,
+                delay=[0] * 10, snapshot_at=at / 1000, snapshot_failures=0, costs={"lr": 2e-5, "prior": 1e-6},
             )  # fmt: skip
             self.hand.news.append(lambda board, status=status: board.take_status(status))
 
@@ -154,6 +154,7 @@ def test_state_says_who_serves_and_why_not_others() -> None:
         roles = [(m["slot"], m["role"]) for m in state["members"]]
         assert roles[0] == ("lr", "champion")
         assert ("nb", "challenger") in roles
+        assert [m["cost"] for m in state["members"] if m["slot"] in ("lr", "nb")] == [2e-5, None]
         assert state["question"]["title"] == "Why nb (v2) is not promoted yet"
         assert {c["name"]: c["met"] for c in state["question"]["conditions"]}["Labels compared"] is False
         assert state["figures"]["unaccounted"] == 0

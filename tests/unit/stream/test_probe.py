@@ -49,6 +49,8 @@ def test_members_and_stages_have_their_part() -> None:
     for slot in MODELS:
         assert EVERY <= probe.models[slot, "predict"] <= len(given) + EVERY
         assert EVERY <= probe.models[slot, "learn"] <= len(given) + EVERY
+    assert set(probe.costs()) >= set(MODELS)
+    assert all(0 < seconds <= 2 for seconds in probe.costs().values())
     split = probe.split("events", 10.0)
     assert sum(split.values()) == 10.0
     assert all(seconds > 0 for seconds in split.values())
