@@ -25,8 +25,9 @@ from stream.adapters.brokers import (
 from tests.conftest import missing
 
 STARTER = """
-import sys, time
+import signal, time
 from stream.adapters.brokers import embedded
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in whatever a shell runs in the background
 with embedded() as address:
     print(address, flush=True)
     time.sleep(60)

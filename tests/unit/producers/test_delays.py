@@ -62,8 +62,8 @@ def test_shares_are_what_was_asked_for() -> None:
     assert sum(label.label is UNSET for _, label in labels) / ROWS == pytest.approx(0.09, rel=0.4)
     assert sum(label.corrects for _, label in labels) / ROWS == pytest.approx(0.08, rel=0.3)
     assert max(count.values()) == 2
-    last = {number: label.label for number, label in labels}
-    assert all(value in (UNSET, rows()[number].label) for number, value in last.items())
+    last, truth = {number: label.label for number, label in labels}, rows()
+    assert all(value in (UNSET, truth[number].label) for number, value in last.items())
 
 
 def test_an_outage_holds_labels_back_and_lets_them_out_in_a_burst() -> None:
