@@ -100,9 +100,9 @@ class LastGood:
             self.keep(member, present)
         self._recent.clear()
 
-    def state(self, present: Iterable[int]) -> tuple[dict[int, tuple[bytes, int, int]], list[Any], int]:
-        """Return what is kept of these members, and the examples, as plain data."""
-        kept = {n: (k.data, k.learned, k.at) for n in present if (k := self._kept.get(n)) is not None}
+    def state(self) -> tuple[dict[int, tuple[bytes, int, int]], list[Any], int]:
+        """Return what is kept, of members too who have left and may be brought back, as plain data."""
+        kept = {number: (k.data, k.learned, k.at) for number, k in self._kept.items()}
         return kept, list(self._recent), self._count
 
     def resume(self, state: tuple[dict[int, tuple[bytes, int, int]], list[Any], int]) -> None:

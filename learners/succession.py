@@ -77,7 +77,8 @@ def take_over(new: Roster, old: Roster) -> Succession:
     was, now = old.definition, new.definition
     made = {member.slot: member for member in new.models}
     new.newest, new.composition = old.newest, old.composition
-    new.mode, new.cause, new.frozen = old.mode, old.cause, old.frozen
+    new.mode, new.cause = old.mode, old.cause
+    new.frozen, new.frozen_by = old.frozen, old.frozen_by
     new.blend = old.blend
     changed = {slot for slot in now.models if slot in was.models and was.models[slot] != now.models[slot]}
     models = [m for m in old.models if m.origin in now.models]

@@ -201,7 +201,7 @@ class Multiclass:
         self.classes: list[Any] = []
         self.index: dict[Any, int] = {}
         self._names: list[str] = []
-        self._in_order: Callable[[Any], Any]  # the probabilities of all classes, in their order
+        self._in_order: Callable[[Any], Any] = tuple  # the probabilities of all classes, in their order
         self.balanced = definition.loss == "balanced"
         self._n = 0
         self.shares: list[float] = []  # frequencies of the classes among the labels, fading
@@ -221,6 +221,8 @@ class Multiclass:
         self._names.append(str_name(label))
         self.shares.append(1.0)
         self._in_order = itemgetter(*self.classes)
+        if self.balanced:
+            self._weigh()
         return at
 
     def ask(self, predict: Predict, x: dict[str, Any]) -> tuple[float, ...] | None:
@@ -310,7 +312,13 @@ class Multiclass:
         return tuple(self.classes), self._n, tuple(self.shares)
 
     def resume(self, state: tuple[Any, ...]) -> None:
-        """See `Task.resume`."""
+        """See `Task.resume`; classes that have joined since leave."""
+        known = len(state[0])
+        if known < len(self.classes):
+            for label in self.classes[known:]:
+                del self.index[label]
+            del self.classes[known:], self._names[known:]
+            self._in_order = itemgetter(*self.classes) if known else tuple
         for label in state[0][len(self.classes) :]:
             self._join(label)
         self._n, self.shares = state[1], list(state[2])

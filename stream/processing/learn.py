@@ -459,6 +459,7 @@ class Learn:
     def forget_examples(self) -> None:
         """Keep no examples as they came; members that break go back to how they are now."""
         self.good.renew(self.roster.learners, self.roster.by_number)
+        self.conduct.automation.recent.clear()
 
     def state(self) -> dict[str, bytes]:
         """Return everything learned, as named sections of bytes; members one by one."""
@@ -480,7 +481,7 @@ class Learn:
             "frozen_by": roster.frozen_by,
             "newest": roster.newest,
             "lowest": roster.lowest,
-            "good": self.good.state(roster.by_number),
+            "good": self.good.state(),
             "task": self.task.state(),
             "served": self.served,
             "evidence": self.evidence,
@@ -557,7 +558,7 @@ class Learn:
             self.evidence.new_reign()
         self.conduct.evidence, self.conduct.served = self.evidence, self.served
         self.conduct.take_over(old.conduct)
-        self.good.resume(old.good.state(self.roster.by_number))
+        self.good.resume(old.good.state())
         self.commands = old.commands
         self.archive.resume(old.archive.state())
         self.registry.resume(old.registry.state())

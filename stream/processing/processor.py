@@ -353,7 +353,12 @@ class Processor:
         decoded = self.codec.event(record)
         if not decoded.broken:
             self._apply(decoded, remember=False)
-        return self.serve.answer(record, decoded, self.learn.roster, note=False)[0]
+        task = self.learn.task
+        known = task.state()
+        try:
+            return self.serve.answer(record, decoded, self.learn.roster, note=False)[0]
+        finally:
+            task.resume(known)  # a class that was named for the first time joins at its event
 
     def _make_good(self, record: Record, decoded: Decoded, outputs: list[Output]) -> None:
         """Take an event that had broken the contract and was sent again put right: learned, not answered."""
@@ -369,7 +374,7 @@ class Processor:
             self._label_inside(record, example, decoded.event, source, outputs)
         elif before is not None and before.labelled:  # it came before, and was told as scored only
             books.scored_only -= 1
-            example.label = before.label
+            example.label, example.weight = before.label, before.weight
             serve.settled.add(example.id, Fate.LABELLED, example, serve.scored)
             self._learn(record, example, source, outputs)
         else:

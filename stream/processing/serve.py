@@ -366,7 +366,7 @@ class Serve:
         if label.unavailable:
             self.books.unavailable += 1
             return None
-        example.label = truth
+        example.label, example.weight = truth, label.weight
         return Joined(example, Todo.LEARN)
 
     def _again(self, label: LabelRecord, truth: Any, there: Fate | Kept) -> Joined | None:

@@ -80,7 +80,7 @@ class Settled:
         self._kept: deque[str] = deque()
         self.count = 0
         self._saved = 0  # of these, how many stand in the journal
-        self._changed: dict[str, None] = {}  # kept ones that stand there otherwise
+        self._changed: dict[str, int] = {}  # those that stand there otherwise, and their numbers
         self._last: dict[int, int] = {}  # segment number -> the newest that was written to it
         self.segments = Segments("settled", size)
 
@@ -104,8 +104,6 @@ class Settled:
                 reduced = kept.popleft()
                 if type(entry := known.get(reduced)) is Kept:
                     known[reduced] = entry.fate
-                    if self._changed:
-                        self._changed.pop(reduced, None)
         else:
             known[identifier] = fate
         self.count += 1
@@ -115,6 +113,7 @@ class Settled:
             oldest = order.popleft()
             if type(known.pop(oldest)) is Kept:
                 self._kept.popleft()
+            if self._changed:
                 self._changed.pop(oldest, None)
 
     def _reduce(self, identifier: str) -> None:
@@ -122,7 +121,6 @@ class Settled:
         entry = self.known.get(identifier)
         if type(entry) is Kept:
             self.known[identifier] = entry.fate
-            self._changed.pop(identifier, None)
 
     def forget(self, key: bytes) -> int:
         """Keep of all events of an entity only their ids; returns how many were kept whole."""
@@ -143,7 +141,7 @@ class Settled:
         assert type(entry) is Kept  # noqa: S101  the caller has just found it
         entry.fate, entry.example.label, entry.mark = fate, label, mark
         if entry.number < self._saved:
-            self._changed[identifier] = None
+            self._changed[identifier] = entry.number
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -180,8 +178,10 @@ class Settled:
                 example.label = label[0] if label else UNSET
             there = self.known.get(identifier)
             if number < self.count:  # it was changed after it was written
-                if type(there) is Kept and there.number == number and example is not None:
-                    there.fate, there.mark, there.example = Fate(fate), mark, example
+                if type(there) is Kept and there.number == number:
+                    there.fate, there.mark = Fate(fate), mark
+                    if example is not None:
+                        there.example = example
                 continue
             self.count = number
             self.add(identifier, Fate(fate), example, mark)
@@ -199,9 +199,7 @@ class Settled:
         most
             Only so many of those that are not written yet. None: all.
         """
-        changed = [
-            self._row(i, entry.number) for i in self._changed if type(entry := self.known.get(i)) is Kept
-        ]
+        changed = [self._row(identifier, number) for identifier, number in self._changed.items()]
         self._changed.clear()
         first = self.count - len(self._order)
         start = max(self._saved, first)

@@ -36,4 +36,11 @@ DEPLOYMENTS = [
         rules={"high": {"when": "x > 5", "then": "yes"}},
         label={**TINY["label"], "classes": "open"},
     ),
+    definition(
+        task="multiclass",
+        models={"nb": {"recipe": "naive_bayes"}},
+        loss="balanced",
+        rules={"high": {"when": "x > 5", "then": "maybe"}},
+        label={**TINY["label"], "classes": "open"},
+    ),
 ]

@@ -151,10 +151,13 @@ def is_envelope(message: object) -> bool:
     )
 
 
-@given(records=streams)
-def test_asking_changes_nothing_and_tells_the_truth(records: list[Record]) -> None:
+@given(records=streams, made=st.sampled_from([DEFINITION, DEPLOYMENTS[-1]]), first=st.floats(-9, 9))
+def test_asking_changes_nothing_and_tells_the_truth(
+    records: list[Record], made: Definition, first: float
+) -> None:
     """A preview leaves no trace in what comes after; a new event is then answered as the preview said."""
-    plain, asked = Processor(DEFINITION), Processor(DEFINITION)
+    plain, asked = Processor(made), Processor(made)
+    asked.preview(record("events", 0, {"id": "never sent", "features": {"x": first}}))
     for new in records:
         outputs = run(plain, [new])
         if new.source == "events":

@@ -208,3 +208,16 @@ def test_impossible_losses_are_refused(changes: dict[str, Any], key: str) -> Non
     """The error names the key."""
     with pytest.raises(DefinitionError, match=key):
         definition(rules={}, **changes)
+
+
+def test_a_class_that_an_answer_names_first_has_its_weight_at_once() -> None:
+    """A rule may name a class of an open set before any label did; what was only asked leaves again."""
+    open_set = {"task": "multiclass", "rules": {}, "label": {"classes": "open"}, "loss": "balanced"}
+    multi = make_task(Contract(definition(**open_set)))
+    before = multi.state()
+    assert multi.render(multi.ask(said({"a": 0.4, "b": 0.6}), {}))[0] == "b"
+    multi.resume(before)
+    assert multi.state() == before
+    answer = multi.ask(said({"b": 0.9, "a": 0.1}), {})
+    assert multi.render(answer) == ("b", {"b": 0.9, "a": 0.1})
+    assert multi.loss(answer, "a") == 1.0

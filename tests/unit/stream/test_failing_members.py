@@ -99,3 +99,25 @@ def test_what_is_restored_breaks_and_mends_alike(how: str) -> None:
             restored.restore(Processor.snapshot(p))
             p = restored
         assert found == expected
+
+
+def test_the_previous_champion_breaks_alike_after_a_restart() -> None:
+    """Brought back after it had left the pool, it is put back as without a restart."""
+    control = [
+        {"type": "command", "id": "c1", "action": "retrain", "target": "fragile"},
+        {"type": "command", "id": "c2", "action": "promote", "target": "fragile-next", "override": True},
+        {"type": "command", "id": "c3", "action": "rollback"},
+    ]
+    made = Inputs()
+    for n in range(40):
+        if n in (10, 20, 30):
+            made.add("control", control.pop(0), timestamp=n)
+        x = BREAKS if n == 35 else float(n % 10)
+        made.add("events", {"id": f"e{n}", "features": {"x": x, "y": 1.0}, "label": "no"}, timestamp=n)
+    plain, p = processor("half_way"), processor("half_way")
+    outputs = run(p, made.all[:28])
+    again = processor("half_way")
+    again.restore(p.snapshot())
+    outputs += run(again, made.all[28:])
+    assert outputs == run(plain, made.all)
+    assert kinds(outputs).count("failed") == 1

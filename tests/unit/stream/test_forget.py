@@ -93,3 +93,13 @@ def test_a_restart_forgets_again_at_the_same_place() -> None:
         assert list(catch_up(again, log, Tail(log, 0, starts))) == []
         assert again.serve.state() == whole.serve.state()
         assert again.books == whole.books
+
+
+def test_what_policies_would_learn_again_is_forgotten() -> None:
+    """The last labelled events, kept for fresh versions to begin with, hold features as they came."""
+    again = {"name": "again", "on": "command", "do": "retrain", "last": 5}
+    processor = Processor(definition(policy=[again]))
+    run(processor, [event(n, b"ann", label="no") for n in range(4)])
+    assert len(processor.learn.conduct.automation.recent) == 4
+    run(processor, [record("control", 0, FORGET)])
+    assert len(processor.learn.conduct.automation.recent) == 0

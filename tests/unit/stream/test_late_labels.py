@@ -322,3 +322,41 @@ def test_a_correction_while_a_snapshot_fails_loses_nothing() -> None:
     other.restore(data, read=lambda segment, length: stored[segment][:length])
     assert other.serve.settled.whole() == partition.p.serve.settled.whole()
     assert [other.serve.knows(identifier) for identifier in "abcd"] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_weight_of_a_label_for_an_event_that_was_put_right(inside: bool) -> None:
+    """A label of weight 0 is scored only, though its event broke the contract at first."""
+    for weight in (0, 1):
+        partition = Partition()
+        label = {"label": "yes", "weight": weight}
+        partition.event("a", 0, x="none", **(label if inside else {}))  # type: ignore[arg-type]
+        if not inside:
+            partition.label("a", 1, weight=weight)
+        partition.event("a", 2)
+        assert partition.p.learn.roster.champion.learned == weight
+        assert (partition.p.books.learned, partition.p.books.unaccounted) == (weight, 0)
+        assert partition.score[1] == 1
+
+
+def test_what_a_late_label_made_of_an_event_outlasts_a_restart() -> None:
+    """Also where the event was reduced to its id meanwhile: the same label is a duplicate."""
+    label = {"after_ttl": "learn", "keep_limit": 1}
+    partition = Partition(**label)
+    partition.event("a", 0)
+    partition.event("b", 90)
+    _, stored = partition.p.checkpoint()
+    partition.label("a", 91)
+    partition.event("c", 92, label="no")
+    snapshot, more = partition.p.checkpoint()
+    journal: dict[str, bytes] = {}
+    for segment, data in stored + more:
+        journal[segment] = journal.get(segment, b"") + data
+    again = Partition(**label)
+    again.p.restore(snapshot, read=lambda segment, length: journal[segment][:length])
+    again.inputs = partition.inputs
+    for p in (partition, again):
+        p.inputs.next["labels"] = 1
+        p.label("a", 93)
+    assert partition.p.books == again.p.books
+    assert (again.p.books.duplicate_label, again.p.books.late) == (1, 0)

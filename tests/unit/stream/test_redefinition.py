@@ -156,3 +156,14 @@ def test_the_log_tells_when_each_definition_held() -> None:
         log.send(run(p, new))
     assert differences(last, 0, log) == []
     assert differences(definition(), 0, log) != []
+
+
+def test_what_an_operator_has_frozen_stays_frozen() -> None:
+    """Another definition does not make it a policy's to unfreeze."""
+    p, inputs, _ = grown()
+    run(p, [inputs.add("control", {"type": "command", "id": "c1", "action": "freeze"})])
+    p.redefine(definition(policy=[{"on": "schedule", "every": 1, "do": "unfreeze"}]))
+    made(inputs, 60, 5)
+    told = transitions(run(p, inputs.all))
+    assert p.learn.roster.frozen
+    assert any("an operator holds learning frozen" in t["reason"] for t in told)
