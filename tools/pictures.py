@@ -88,7 +88,7 @@ def main(folder_to_look: Path | None) -> None:
                         if sentence in (pages[look].locator("#sentence").text_content() or ""):
                             break
                         run(0.5)
-                    run(10.0 if moment == "page" else 2.0)
+                    run(10.0 if moment == "page" else 6.0)
                     for name, page in pages.items():
                         expect(page.locator("#live-text")).to_have_text("Live")
                         if folder_to_look is not None:
