@@ -7,7 +7,7 @@ APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 PACKAGES := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
   chromium:chromium
 SOURCES := learners stream producers monitoring meander
-JOBS ?= 2
+JOBS ?= 3
 export OMP_NUM_THREADS = 1
 
 .PHONY: help venv kafka system demo check generate test fuzz chaos soak bench pictures signals quality up clean
