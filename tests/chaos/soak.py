@@ -11,7 +11,7 @@ import click
 from stream.adapters.brokers import java_kafka
 from tests.chaos.__main__ import kept
 from tests.chaos.scenarios import Scenario
-from tests.chaos.stage import Stage, Watch
+from tests.chaos.stage import CLEAN, Stage, Watch
 from tests.chaos.verifier import judge
 
 FAST = {
@@ -20,6 +20,8 @@ FAST = {
     "pa": {"recipe": "passive_aggressive"},
     "tree": {"recipe": "hoeffding_tree"},
 }
+# What is remembered of past events fills up within a minute, so that growth is told from filling.
+BRIEF = {"keep_limit": 5_000, "remember_ids": 5_000, "ttl": "60s"}
 GROWTH = 0.1  # of resident memory, from `settled` minutes to the end
 
 
@@ -36,10 +38,9 @@ def resident(pid: int | None) -> float:
 def main(minutes: float, settled: float, rate: float) -> None:
     """Run two workers, print their memory every minute, and judge what they did."""
     with tempfile.TemporaryDirectory() as name, java_kafka(Path(name) / "kafka") as broker:
-        scenario, deployment = (
-            Scenario("soak", (), definition={"models": FAST}),
-            f"soak-{uuid.uuid4().hex[:8]}",
-        )
+        label = {"classes": ["no", "yes"], "on_correction": "learn-again", **BRIEF}
+        scenario = Scenario("soak", (), definition={"models": FAST, "label": label})
+        deployment = f"soak-{uuid.uuid4().hex[:8]}"
         stage = Stage(
             scenario, Path(name) / "stage", deployment, broker.address, [broker], None, rate, 1, 1 << 40
         )
@@ -55,7 +56,6 @@ def main(minutes: float, settled: float, rate: float) -> None:
                 time.sleep(60)
                 gone = [child.last_words(40) for child in workers if child.pid is None]
                 if gone:
-                    kept(stage.folder, deployment)
                     raise click.ClickException("\n".join(gone))
                 sizes = {number: resident(child.pid) for number, child in enumerate(workers)}
                 began = sizes if minute == max(1, round(settled)) else began
@@ -64,7 +64,11 @@ def main(minutes: float, settled: float, rate: float) -> None:
             stage.flood.stop()
             stage.wait(stage.at_the_end, "the inputs are not taken to their end")
             for child in workers:
-                child.stop()
+                status = child.stop(30)
+                assert status in CLEAN, f"exit status {status}\n{child.last_words(40)}"
+        except BaseException:
+            kept(stage.folder, deployment)
+            raise
         finally:
             for child in workers:
                 child.kill()
@@ -73,6 +77,7 @@ def main(minutes: float, settled: float, rate: float) -> None:
         verdict = judge(stage.settings)
         click.echo(f"growth after minute {settled:g}: {100 * growth:.1f}%  {verdict}")
         if growth > GROWTH or not verdict.good:
+            kept(stage.folder, deployment)
             sys.exit(1)
 
 
