@@ -290,7 +290,8 @@ class Lane:
         heard, behind = {}, False
         for tp in self.positions():
             state = consumer._subscription.subscription.assignment.state_value(tp)
-            heard[f"{tp.topic}[{tp.partition}]"] = state.timestamp
+            if tp not in consumer._fetcher._records:  # else there is enough: the broker is not asked
+                heard[f"{tp.topic}[{tp.partition}]"] = state.timestamp
             end = min(state.highwater or 0, state.lso or 0)  # not further than transactions are complete
             behind = behind or (state.has_valid_position and state.position < end)
         settled = self.restoring or (self.ready and not self.app.rebalancing)
@@ -320,8 +321,12 @@ class Lane:
             return recover(self.settings.definition, number, self.store, self.keys, history, latest=latest)
 
     async def save(self, *, last: bool = False) -> None:
-        """Take a snapshot of every partition whose time has come; see `Saver.save`."""
-        await self._saver.save(last=last)
+        """Take a snapshot of every partition whose time has come; see `Saver.save`.
+
+        Without the lease another worker may have gone on from the one before: then it must not be tried.
+        """
+        if self.lease.held:
+            await self._saver.save(last=last)
 
     def _spent(self, seconds: float) -> None:
         self.tally.seconds["snapshot"] += seconds
@@ -337,7 +342,7 @@ class Lane:
         Without the lease they may have another owner already: then there is nothing to save.
         """
         self.ready, self.restoring, self.generation = False, False, -1
-        if self.partitions and self.lease.held:
+        if self.partitions:
             try:
                 await asyncio.wait_for(self.save(last=True), self.lease.seconds)
             except (TimeoutError, StaleGenerationError) as error:

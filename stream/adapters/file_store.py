@@ -3,7 +3,6 @@
 ``partition-3/000000000012.g7.snapshot`` is the twelfth snapshot of partition 3, saved under generation 7.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -13,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from learners.errors import MeanderError, SnapshotError, StaleGenerationError, StoreUnavailableError
+from learners.errors import SnapshotError, StaleGenerationError, StoreUnavailableError
 from stream.adapters.failpoints import reach
+from stream.adapters.file_claims import BEAT, Claims
 from stream.ports import Stored, check_digest, check_segment
 
 STATES = "rebuilt"  # the folder of what was learned again
@@ -22,8 +22,8 @@ _NAME = re.compile(r"(\d+)(?:\.g(\d+))?\.snapshot")
 
 
 class _Found(NamedTuple):
+    generation: int  # first: whoever was replaced may have been stopped in the middle of a last write
     number: int
-    generation: int
     path: Path
 
 
@@ -36,11 +36,13 @@ class FileStore:
         Made when it is not there.
     keep
         How many for each partition; of those set aside, as many.
+    beat
+        Seconds between two signs of life; see `Claims`.
     """
 
-    def __init__(self, folder: Path, keep: int = 3) -> None:
+    def __init__(self, folder: Path, keep: int = 3, beat: float = BEAT) -> None:
         self._folder, self._keep = folder, keep
-        self._locks: dict[int, int] = {}
+        self._claims = Claims(self._of, beat)
 
     def advice(self) -> list[str]:
         """Return nothing: a folder that can be written to has no settings."""
@@ -50,15 +52,14 @@ class FileStore:
 
     def close(self) -> None:
         """Let go of everything."""
-        for partition in tuple(self._locks):
-            self.unlock(partition)
+        self._claims.close()
 
     # -- snapshots ---------------------------------------------------------------------------------
 
     def save(self, partition: int, data: bytes, generation: int) -> None:
         """Keep one more; see `stream.ports.StateStore.save`."""
         folder = self._of(partition)
-        with self._held(partition):
+        with self._claims.held(partition):
             kept, aside = _found(folder), _found(folder / "set-aside")
             newest = max((found.generation for found in kept + aside), default=0)
             if generation < newest:
@@ -103,7 +104,7 @@ class FileStore:
     def clear(self, partition: int) -> None:
         """Delete a partition's files, all but the lock."""
         folder = self._of(partition)
-        with self._held(partition), _writing(folder):
+        with self._claims.held(partition), _writing(folder):
             for path in folder.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -116,7 +117,7 @@ class FileStore:
     def append(self, partition: int, segment: str, data: bytes) -> int:
         """Append to a segment; returns its new length."""
         path = self._segment(partition, segment)
-        with self._held(partition), _writing(path.parent):
+        with self._claims.held(partition), _writing(path.parent):
             new = not path.exists()
             path.parent.mkdir(exist_ok=True)
             with path.open("ab") as file:
@@ -193,48 +194,13 @@ class FileStore:
     # -- locks -------------------------------------------------------------------------------------
 
     def lock(self, partition: int) -> None:
-        """Claim a partition for this process, until `unlock` or its end.
-
-        Raises
-        ------
-        MeanderError
-            When another process holds it.
-        """
-        if partition not in self._locks:
-            self._locks[partition] = self._claim(partition)
+        """Claim a partition; see `Claims.lock`."""
+        with _writing(self._of(partition)):
+            self._claims.lock(partition)
 
     def unlock(self, partition: int) -> None:
         """Let go of a partition."""
-        handle = self._locks.pop(partition, None)
-        if handle is not None:
-            os.close(handle)
-
-    def _claim(self, partition: int) -> int:
-        handle = os.open(self._of(partition) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise MeanderError(
-                f"another process holds the snapshots of partition {partition} in {self._folder}: "
-                "stop it, or give each worker group a folder of its own"
-            ) from None
-        return handle
-
-    @contextmanager
-    def _held(self, partition: int) -> Iterator[None]:
-        """Hold the partition for one write, where it was not claimed for longer."""
-        if partition in self._locks:
-            yield
-            return
-        try:
-            handle = self._claim(partition)
-        except MeanderError as error:
-            raise StaleGenerationError(str(error)) from None
-        try:
-            yield
-        finally:
-            os.close(handle)
+        self._claims.unlock(partition)
 
     def _of(self, partition: int) -> Path:
         folder = self._folder / f"partition-{partition}"
@@ -258,7 +224,7 @@ def _writing(folder: Path) -> Iterator[None]:
 def _found(folder: Path) -> list[_Found]:
     """Return the snapshots in a folder, newest first."""
     names = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("*.snapshot"))
-    found = [_Found(int(name[1]), int(name[2] or 0), path) for path, name in names if name]
+    found = [_Found(int(name[2] or 0), int(name[1]), path) for path, name in names if name]
     return sorted(found, reverse=True)
 
 

@@ -22,6 +22,7 @@ from stream.settings import Settings
 
 BROKEN = (aiokafka.errors.KafkaError, kafka.errors.KafkaError, MeanderError)
 LOOKS = 15  # after which a batch that other partitions' batches held up would have been taken
+QUIET = 5  # looks that one counts for before which nothing was processed; a worker may get no time for 2 s
 log = logging.getLogger("meander.worker")
 
 
@@ -79,7 +80,7 @@ class Gaps:
         Parameters
         ----------
         processed
-            Records that the worker has processed so far: none since the last look means empty queues.
+            Records that the worker has processed so far: none since the last looks means empty queues.
         """
         found: list[tuple[str, list[Record]]] = []
         number = partition.processor.partition
@@ -92,8 +93,8 @@ class Gaps:
                 continue
             gap = expected, state.position
             before, then, looks = self._seen.get(place, (None, 0, 0))
-            looks = looks + 1 if before == gap else 0
-            if looks and (processed == then or looks >= LOOKS) and self._empty.get(place) != gap:
+            looks = looks + (QUIET if processed == then else 1) if before == gap else 0
+            if looks >= LOOKS and self._empty.get(place) != gap:
                 try:
                     between = await self._between(partition, source, *gap)
                 except BROKEN as error:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self, cast
 import aiokafka
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
@@ -59,6 +60,12 @@ HOOKS: tuple[tuple[type, str], ...] = (
     (DefaultSchedulingStrategy, "iterate"),
 )
 
+ATTRIBUTES: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (AIOKafkaConsumer, "start", ("_fetch_max_wait_ms", "_isolation_level")),
+    (Fetcher, "__init__", ("_records",)),
+)
+"""Whose method must set, or use, which attributes."""
+
 
 def check_hooks() -> None:
     """Make sure that what the lane overrides and calls is still there.
@@ -74,10 +81,11 @@ def check_hooks() -> None:
                 f"{owner.__module__}.{owner.__name__}.{name} is gone: faust-streaming {faust.__version__} or "
                 f"aiokafka {aiokafka.__version__} moved it. Install the versions named in pyproject.toml."
             )
-    started = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
-    for name in ("_fetch_max_wait_ms", "_isolation_level"):
-        if f"self.{name}" not in started:
-            raise MeanderError(f"aiokafka {aiokafka.__version__} has renamed AIOKafkaConsumer.{name}")
+    for owner, method, names in ATTRIBUTES:
+        source = inspect.getsource(getattr(owner, method))
+        for name in names:
+            if f"self.{name}" not in source:
+                raise MeanderError(f"aiokafka {aiokafka.__version__} has renamed {owner.__name__}.{name}")
 
 
 class Batch(list[Any]):
@@ -117,15 +125,18 @@ def awake_or_asleep() -> float:
 class LaneScheduler(DefaultSchedulingStrategy):
     """Yields one `Batch` for each partition and at most `BATCH_SIZE` records.
 
-    Labels and control records of a poll come before its events: what was known first is applied first.
+    Labels and control records of a poll come before its events: what was known first is applied first. Of
+    partitions with many records each gets its turn: who has caught up does not wait for all of another's.
     """
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """See the class."""
-        for tp in sorted(records, key=lambda tp: tp.topic.endswith(".events")):
-            found = records[tp]
-            for start in range(0, len(found), BATCH_SIZE):
-                yield tp, Batch.of(tp.topic, tp.partition, found[start : start + BATCH_SIZE])
+        for events in (False, True):
+            chosen = {tp: found for tp, found in records.items() if tp.topic.endswith(".events") is events}
+            for start in range(0, max(map(len, chosen.values()), default=0), BATCH_SIZE):
+                for tp, found in chosen.items():
+                    if part := found[start : start + BATCH_SIZE]:
+                        yield tp, Batch.of(tp.topic, tp.partition, part)
 
 
 class LaneSchema(faust.Schema[Any, Any]):

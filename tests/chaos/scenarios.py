@@ -10,6 +10,7 @@ What = Literal[
     "kill",  # kill -9 of a worker, turn and turn about; it is started again
     "fail",  # a worker that ends at a failpoint; it is started again
     "pause",  # SIGSTOP of a worker for `seconds`, then SIGCONT
+    "freeze",  # SIGSTOP of a worker until others answer for all it held, then SIGCONT
     "join",  # one more worker joins and leaves again
     "stop",  # SIGTERM of a worker; it is started again
     "broker-kill",  # kill -9 of a broker, which is away for `seconds`
@@ -112,6 +113,7 @@ def whole(store: Store, kills: int) -> list[Scenario]:
         Scenario("20 x kill -9, a blend", (Act("kill", 20),), store, definition=BLEND),
         Scenario("failpoints, 5 each", points, store),
         Scenario("SIGSTOP past the session", (Act("pause", 3, seconds=9),), store),
+        Scenario("SIGSTOP until others answer", (Act("freeze", 3),), store),
         Scenario("10 joins and leaves", (Act("join", 10),), store),
         Scenario("SIGTERM", (Act("stop", 5),), store),
         Scenario("broker killed 10 times", (Act("broker-kill", 10, seconds=6),), store),

@@ -293,6 +293,14 @@ class Stage:
         self.wait_for_answers(since, began)
         time.sleep(1.0)
 
+    def _freeze(self, act: Act) -> None:
+        child = self.workers[self.next_worker()]
+        child.pause()
+        time.sleep(SESSION)  # so that what was on its way is there
+        self.wait_for_answers(list(self.watch.ends), time.monotonic() - SESSION)
+        child.resume()
+        time.sleep(SESSION)
+
     def _join(self, act: Act) -> None:
         third = self._worker(3)
         started = len(

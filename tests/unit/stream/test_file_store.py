@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from learners.errors import StoreUnavailableError
+from learners.errors import MeanderError, StoreUnavailableError
 from stream.adapters.file_store import FileStore
 
 SAVER = """
@@ -90,3 +90,60 @@ def test_what_is_set_aside_stays_with_its_reason(tmp_path: Path) -> None:
         store.set_aside(0, store.load(0)[0].name, f"reason {number}")
     aside = sorted((tmp_path / "partition-0" / "set-aside").iterdir())
     assert [path.read_bytes() for path in aside] == [b"reason 2\n", b"2", b"reason 3\n", b"3"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from stream.adapters.file_store import FileStore
+store = FileStore(Path(sys.argv[1]), beat=0.05)
+store.lock(0)
+store.save(0, b"before", 1)
+print("held", flush=True)
+sys.stdin.readline()
+try:
+    store.append(0, "waiting-1", b"late")
+except Exception as error:
+    print(type(error).__name__, error, flush=True)
+store.lock(0)
+"""
+
+
+def test_whoever_stands_still_loses_its_partition(tmp_path: Path) -> None:
+    """A holder that lives keeps it, one that is stopped does not; back again it cannot write nor claim."""
+    command, pipe = [sys.executable, "-c", HOLDER, str(tmp_path)], subprocess.PIPE
+    store = FileStore(tmp_path, beat=0.05)
+
+    def claimed(looks: int) -> bool:
+        for _ in range(looks):
+            try:
+                store.lock(0)
+            except MeanderError:
+                time.sleep(0.06)
+            else:
+                return True
+        return False
+
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert not claimed(20)
+        holder.send_signal(signal.SIGSTOP)
+        assert claimed(100)
+        store.save(0, b"after", 2)
+        store.append(0, "waiting-1", b"ours")
+        holder.send_signal(signal.SIGCONT)
+        said, trouble = holder.communicate("go on\n", timeout=30)
+    assert said.startswith("StaleGenerationError another process has taken the snapshots of partition 0")
+    assert "MeanderError: another process holds the snapshots of partition 0" in trouble
+    assert store.read(0, "waiting-1") == b"ours"
+    assert kept(store) == [b"after", b"before"]
+    store.close()
+
+
+def test_what_a_replaced_one_still_finished_is_not_the_newest(tmp_path: Path) -> None:
+    """Stopped in the middle of a write and back after others saved: generations come before numbers."""
+    store = FileStore(tmp_path)
+    store.save(0, b"theirs", 2)
+    (tmp_path / "partition-0" / "000000000009.g1.snapshot").write_bytes(b"late")
+    assert kept(store) == [b"theirs", b"late"]
