@@ -8,18 +8,14 @@ from pathlib import Path
 
 import click
 
+from learners.presets import ROSTERS
 from stream.adapters.brokers import java_kafka
 from tests.chaos.__main__ import kept
 from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import CLEAN, PARTITIONS, Stage, Watch
 from tests.chaos.verifier import judge
 
-FAST = {
-    "lr": {"recipe": "logistic_regression"},
-    "nb": {"recipe": "naive_bayes"},
-    "pa": {"recipe": "passive_aggressive"},
-    "tree": {"recipe": "hoeffding_tree"},
-}
+FAST = {seat.slot: {"recipe": seat.recipe} for seat in ROSTERS["binary"]["fast"]}
 # What is remembered of past events fills up within a minute, so that growth is told from filling.
 BRIEF = {"keep_limit": 5_000, "remember_ids": 5_000, "ttl": "60s"}
 GROWTH = 0.1  # of resident memory, from `settled` minutes to the end
