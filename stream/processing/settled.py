@@ -183,6 +183,10 @@ class Settled:
                     if example is not None:
                         there.example = example
                 continue
+            if number > self.count:  # whatever stands before it was forgotten when this was written
+                self.known.clear()
+                self._order.clear()
+                self._kept.clear()
             self.count = number
             self.add(identifier, Fate(fate), example, mark)
 

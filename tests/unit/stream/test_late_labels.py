@@ -360,3 +360,24 @@ def test_what_a_late_label_made_of_an_event_outlasts_a_restart() -> None:
         p.label("a", 93)
     assert partition.p.books == again.p.books
     assert (again.p.books.duplicate_label, again.p.books.late) == (1, 0)
+
+
+def test_an_id_that_comes_again_after_it_was_forgotten_outlasts_a_restart() -> None:
+    """Between two snapshots more events were settled than ids are known, the first one's id among them."""
+    label = {"remember_ids": 2, "keep_limit": 2}
+    partition = Partition(**label)
+    partition.event("a", 0, label="no")
+    _, stored = partition.p.checkpoint()
+    for n, identifier in enumerate(("b", "c", "d", "a"), 1):
+        partition.event(identifier, n, label="no")
+    snapshot, more = partition.p.checkpoint()
+    journal: dict[str, bytes] = {}
+    for segment, data in stored + more:
+        journal[segment] = journal.get(segment, b"") + data
+    again = Partition(**label)
+    again.p.restore(snapshot, read=lambda segment, length: journal[segment][:length])
+    assert again.p.serve.settled.whole() == partition.p.serve.settled.whole()
+    offset = partition.inputs.next["events"]
+    for p in (partition, again):
+        p.inputs.next["events"] = offset
+    assert [again.event(i, 9) for i in "dafgh"] == [partition.event(i, 9) for i in "dafgh"]
