@@ -38,7 +38,7 @@ DEPLOYMENTS = [
     ),
     definition(
         task="multiclass",
-        models={"nb": {"recipe": "naive_bayes"}},
+        models={"lr": {"recipe": "one_vs_rest"}},
         loss="balanced",
         rules={"high": {"when": "x > 5", "then": "maybe"}},
         label={**TINY["label"], "classes": "open"},
