@@ -182,3 +182,6 @@ def unpack(definition: Definition, data: bytes, keys: Keys) -> Candidate:
     if gone:
         raise IncompatibleSnapshotError(f"the definition has no model {', '.join(gone)} any more")
     return Candidate(_origin(header), models, champion, serves, rest)
+
+
+msgspec.json.Decoder(Origin)  # as in `learners.lineage`: not in several threads at once

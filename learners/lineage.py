@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 
@@ -251,3 +252,8 @@ def lineage_of(transitions: Iterable[Transition]) -> Lineage:
             since = Point(transition.position, transition.timestamp)
             lineage.reigns.append(Reign(transition.champion, since, transition.kind, transition.reason))
     return lineage
+
+
+# Msgspec finds out about a type when it is first asked for it; where several threads are the first, as when
+# partitions are restored, it crashes. So it is asked here.
+msgspec.json.Decoder(Transition)

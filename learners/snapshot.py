@@ -222,12 +222,12 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if _checksum(data[:end]) != data[end : end + CHECKSUM]:
         raise SnapshotError("corrupted: the header's checksum does not match")
     try:
-        version = msgspec.json.decode(data[start:end], type=_Format).format
+        version = _decode_format(data[start:end]).format
         if version != FORMAT:
             raise IncompatibleSnapshotError(
                 f"snapshot format {version}, this release reads {FORMAT}. Start the release that wrote it."
             )
-        return msgspec.json.decode(data[start:end], type=Header), end + CHECKSUM
+        return _decode_header(data[start:end]), end + CHECKSUM
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"corrupted header: {error}") from None
 
@@ -304,3 +304,6 @@ def check_fits(known: str, definition: Definition) -> None:
             "Restore the definition it was made with, or stop all workers and learn anew from the log: "
             "meander rebuild DEFINITION"
         )
+
+
+_decode_format, _decode_header = msgspec.json.Decoder(_Format).decode, msgspec.json.Decoder(Header).decode

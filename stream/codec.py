@@ -32,6 +32,9 @@ MAX_ID = 256
 MAX_KEY = 1024  # bytes: each event that waits for its label keeps its key
 MAX_DEPTH = 100  # levels of JSON
 _STRING, _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL), re.compile(rb"[\[\]{}]")
+# made here, not by each codec: several are made in threads at once, see `learners.lineage`
+_EVENT, _LABEL = msgspec.json.Decoder(Event), msgspec.json.Decoder(LabelRecord)
+_CONTROL = msgspec.json.Decoder(Command | Tick | Forget)
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Headers = list[tuple[str, bytes]]
 
@@ -102,12 +105,9 @@ class Codec:
             gc=False,
         )
         self._conforming = msgspec.json.Decoder(conforming)
-        self._event = msgspec.json.Decoder(Event)
-        self._label = msgspec.json.Decoder(LabelRecord)
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [("id", _Id), ("schema", Literal[1], 1)]
         whole = msgspec.defstruct("ConformingLabel", fields, bases=(LabelRecord,), kw_only=True, gc=False)
         self._conforming_label: msgspec.json.Decoder[LabelRecord] = msgspec.json.Decoder(whole)
-        self._control = msgspec.json.Decoder(Command | Tick | Forget)
         self._encoder = msgspec.json.Encoder()
 
     def event(self, record: Record) -> Decoded:
@@ -123,7 +123,7 @@ class Codec:
             event: Any = self._conforming.decode(value)
             violations = _NONE
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            event = self._slowly(self._event, value)
+            event = self._slowly(_EVENT, value)
             _check_id(event.id)
             violations = self._contract.violations(event.features)
             if not violations:  # what broke the fast way is in no declared feature: leave it behind
@@ -141,7 +141,7 @@ class Codec:
         try:
             label = self._conforming_label.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            label = self._slowly(self._label, value)
+            label = self._slowly(_LABEL, value)
             _check_id(label.id)
         self._check_time(label.timestamp, record.timestamp)
         if label.label is UNSET and not label.unavailable:
@@ -152,7 +152,7 @@ class Codec:
 
     def control(self, record: Record) -> Command | Tick | Forget:
         """Decode a control record; raises `RefusalError`."""
-        command: Command | Tick | Forget = self._slowly(self._control, _check_shape(record))
+        command: Command | Tick | Forget = self._slowly(_CONTROL, _check_shape(record))
         if isinstance(command, Tick):
             self._check_time(command.timestamp, record.timestamp)
         return command
