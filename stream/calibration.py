@@ -167,8 +167,12 @@ def errors_of(
     CalibrationError
         When too few labels came.
     """
+    # a file has no record times that event times could be compared with
     told = msgspec.structs.replace(
-        definition, drift=msgspec.structs.replace(definition.drift, on_drift="tell")
+        definition,
+        max_ahead=None,
+        max_behind=None,
+        drift=msgspec.structs.replace(definition.drift, on_drift="tell"),
     )
     direct = _Direct(Processor(told), progress)
     load = Load(direct, Source.EVENTS.value, Source.LABELS.value)

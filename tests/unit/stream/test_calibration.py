@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from learners.definition import Drift
+from learners.definition import Drift, parse_definition
 from learners.detectors import DETECTORS
 from learners.errors import MeanderError
+from producers.load import Columns
 from producers.orders import Change
 from stream.calibration import (
     DIALS,
@@ -19,6 +20,7 @@ from stream.calibration import (
     Point,
     calibrate,
     calm,
+    errors_of,
     names,
     redrawn,
     risen,
@@ -156,3 +158,22 @@ def test_names_are_escaped_in_the_page() -> None:
     html = page("<script>", [curve], 200, 0.3, [{"detector": "<b>"}])
     assert "<script" not in html
     assert "<b>" not in html
+
+
+def test_event_times_of_a_file_are_compared_with_nothing() -> None:
+    """A file has no record times: whatever its rows say, their labels are scored."""
+    definition = parse_definition(
+        {
+            "name": "x",
+            "task": "binary",
+            "features": {"a": {}},
+            "label": {"classes": ["n", "y"]},
+            "models": {"lr": {"recipe": "logistic_regression"}},
+        }
+    )
+    rows = [
+        {"a": i % 7, "y": "ny"[i % 2], "at": f"2026-01-{1 + i // 20:02}T10:{i % 20:02}:00"}
+        for i in range(400)
+    ]
+    found = errors_of(definition, rows, Columns(label="y", timestamp="at"), None, lambda _: None)
+    assert len(found.losses) == 400
