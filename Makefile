@@ -10,7 +10,7 @@ SOURCES := learners stream producers monitoring meander
 JOBS ?= 3
 export OMP_NUM_THREADS = 1
 
-.PHONY: help venv kafka system demo check generate test fuzz chaos soak bench pictures signals quality up clean
+.PHONY: help venv kafka system demo broker check generate test fuzz chaos soak bench pictures signals quality up clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ $(KAFKA)/.done: tools/kafka/pom.xml
 
 demo: $(VENV)/.demo ## The whole idea in a minute, with nothing but Python
 	@exec $(BIN)/meander demo
+
+broker: $(VENV)/.demo kafka ## Apache Kafka on localhost:9092, for trying things, until Ctrl-C; keeps its data in .kafka/broker
+	@exec $(BIN)/python tools/broker.py
 
 check: $(VENV)/.test ## Lint, format, types, import rule
 	$(BIN)/ruff check .

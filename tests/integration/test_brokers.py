@@ -222,3 +222,24 @@ def test_brokers_take_no_configuration_from_the_environment(monkeypatch: pytest.
     monkeypatch.setenv("KAFKA_HEAP_OPTS", "-Xmx64g")
     assert set(brokers._environment()) <= {"PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME"}
     assert brokers._environment()["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.kafka
+def test_make_broker_runs_kafka_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """It says where it answers, lets no second one have the port, and ends in order."""
+    (port,) = free_ports(1)
+    program = Path(__file__).resolve().parents[2] / "tools" / "broker.py"
+    command = [sys.executable, str(program), "--port", str(port), "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            assert f"localhost:{port}" in running.stdout.readline()
+            assert answers(f"127.0.0.1:{port}")
+            second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert second.returncode == 1
+            assert "answers at" in second.stderr
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(60) == 0
+            assert not answers(f"127.0.0.1:{port}")
+        finally:
+            running.kill()

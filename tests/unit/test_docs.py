@@ -27,7 +27,7 @@ PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md"), REPOSITORY / "benchmarks" / "README.md"],
     key=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
-NEEDS_BROKER = {"topics", "worker", "produce", "demo", "status"}
+NEEDS_BROKER = {"topics", "worker", "produce", "demo", "status", "fallback", "resume"}
 
 
 class Block(NamedTuple):
