@@ -205,13 +205,13 @@ def test_what_init_writes_is_no_worse_with_late_labels(data_folder: Path) -> Non
     answers = Answers(written.definition, [metrics.Accuracy()])
     report = replay_rows(
         written.definition,
-        files.rows(file, 6000),
+        files.rows(file),
         Columns(),
         answers,
         labels="topic",
         delay=delays.constant(48),
     )
-    assert report["served"]["accuracy"] >= answers.measures[0].get()
+    assert report["served"]["accuracy"] >= max(0.780, answers.measures[0].get())
 
 
 @pytest.mark.parametrize("most", [3, 200])
