@@ -3,11 +3,13 @@
 import faulthandler
 import gc
 import logging
+import socket
 import sys
 
 from aiohttp import web
 from faust import Worker
 
+from learners.errors import MeanderError
 from monitoring.ask import Counter
 from monitoring.console import add_console, guard_of
 from monitoring.metrics import registry_of
@@ -22,7 +24,7 @@ from stream.adapters.stores import open_store
 from stream.adapters.topics import PARTITIONED, check_topics
 from stream.logs import set_up
 from stream.processing.states import StoredStates
-from stream.settings import Settings
+from stream.settings import Settings, Web
 
 SWITCH = (
     0.0005  # seconds after which a thread lets others run: beside the lane work the consumer's, and snapshots
@@ -62,10 +64,31 @@ def open_states(settings: Settings, partition: int) -> StoredStates:
     )
 
 
+def check_port(web: Web) -> None:
+    """Make sure that the web server can listen: Faust would start, and then crash.
+
+    Raises
+    ------
+    MeanderError
+        When it cannot.
+    """
+    if not web.port:
+        return
+    family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
+    try:
+        socket.create_server((web.host, web.port), family=family).close()
+    except OSError as error:
+        raise MeanderError(
+            f"{web.host}:{web.port} cannot be listened on: {error.strerror}. Each worker on a machine needs "
+            "a port of its own: set MEANDER_WEB_PORT, or [web] port (0: no web server)"
+        ) from None
+
+
 def run_worker(settings: Settings, loglevel: str = "INFO") -> None:
     """Run until stopped. Exits the process: 0 after a clean stop, 1 after a crash."""
     faulthandler.enable()  # a crash below Python says where, too
     set_up(loglevel)
+    check_port(settings.web)
     check_topics(settings)
     for sentence in check_retention(settings, PARTITIONED):
         log.warning("topics.advice %s", sentence)
