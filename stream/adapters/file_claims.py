@@ -92,10 +92,7 @@ class Claims:
         """
         if partition in self._handles:
             if not self._ours(partition):
-                raise StaleGenerationError(
-                    f"another process has taken the snapshots of partition {partition} in "
-                    f"{self._folder_of(partition).parent}: this one gave no sign of life for too long"
-                )
+                self._claim_again(partition)
             yield
             return
         try:
@@ -106,6 +103,19 @@ class Claims:
             yield
         finally:
             os.close(handle)
+
+    def _claim_again(self, partition: int) -> None:
+        """Claim a partition whose file was deleted; where there is another one, another process has it."""
+        if not self._file(partition).exists():
+            with suppress(MeanderError):
+                handle = self._claim(partition)
+                self.unlock(partition)
+                self._handles[partition] = handle
+                return
+        raise StaleGenerationError(
+            f"another process has taken the snapshots of partition {partition} in "
+            f"{self._folder_of(partition).parent}: this one gave no sign of life for too long"
+        )
 
     def _file(self, partition: int) -> Path:
         return self._folder_of(partition) / "lock"

@@ -85,7 +85,8 @@ class FileStore:
 
     def load(self, partition: int) -> list[Stored]:
         """Return what is kept, newest first, none of it read yet."""
-        kept = _found(self._of(partition))
+        with _writing(self._folder):
+            kept = _found(self._of(partition))
         return [Stored(found.path.name, found.generation, partial(_data, found.path)) for found in kept]
 
     def set_aside(self, partition: int, name: str, reason: str) -> None:
@@ -195,7 +196,7 @@ class FileStore:
 
     def lock(self, partition: int) -> None:
         """Claim a partition; see `Claims.lock`."""
-        with _writing(self._of(partition)):
+        with _writing(self._folder):
             self._claims.lock(partition)
 
     def unlock(self, partition: int) -> None:

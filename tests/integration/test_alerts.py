@@ -126,7 +126,8 @@ def test_what_breaks_is_told_and_what_is_mended_too(deployment: list[Settings], 
     with alertmanager(tmp_path, alertmanager_port, receiver.url), prometheus, first, second:
         traffic.start()
         try:
-            ready = 'count(meander_events_total{outcome="predicted"} > 100)'
+            # each worker has a partition: no rebalance is under way that would need the store
+            ready = 'count(count by (instance) (meander_events_total{outcome="predicted"} > 100))'
             wait_until(
                 lambda: _answers(prometheus) and [r["value"][1] for r in prometheus.query(ready)] == ["2"],
                 lambda: (first.last_words(), second.last_words()),

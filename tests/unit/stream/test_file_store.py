@@ -1,6 +1,7 @@
 """What is particular to snapshots as files: each whole or not there. The rest: tests/contracts."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,3 +148,26 @@ def test_what_a_replaced_one_still_finished_is_not_the_newest(tmp_path: Path) ->
     store.save(0, b"theirs", 2)
     (tmp_path / "partition-0" / "000000000009.g1.snapshot").write_bytes(b"late")
     assert kept(store) == [b"theirs", b"late"]
+
+
+def test_a_folder_that_was_deleted_is_made_again(tmp_path: Path) -> None:
+    """Nobody else has taken the partition by that: whoever holds it goes on, and still holds it."""
+    store, other = FileStore(tmp_path / "snapshots"), FileStore(tmp_path / "snapshots")
+    store.lock(0)
+    store.save(0, b"one", 1)
+    shutil.rmtree(tmp_path / "snapshots")
+    store.save(0, b"two", 1)
+    assert [kept.read() for kept in store.load(0)] == [b"two"]
+    with pytest.raises(MeanderError, match="another process holds"):
+        other.lock(0)
+    store.close()
+
+
+def test_a_store_that_is_away_is_said(tmp_path: Path) -> None:
+    """Where its folder should be is something else: neither claimed nor read, with a sentence."""
+    store = FileStore(tmp_path / "snapshots")
+    (tmp_path / "snapshots").write_text("no folder")
+    for act in (store.lock, store.load):
+        with pytest.raises(StoreUnavailableError, match="snapshots cannot be written to: Not a directory"):
+            act(0)
+    store.close()
