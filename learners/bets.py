@@ -22,6 +22,7 @@ PROOF_STAKES = (0.12, 0.25, 0.6)  # the largest for late labels: their bets are 
 _LOW, _MIDDLE, _HIGH = PROOF_STAKES
 AFTER_A_SIGNAL = 1  # which of them is topped up: after a drift the difference is large, if there is one
 RISE_STAKES = (0.25, 0.5, 1.0)
+_RISE_LOW, _RISE_MIDDLE, _RISE_HIGH = RISE_STAKES
 RISE_SHARE, RISE_MOST = 0.3, 3.0  # one stake more: this share of 1 / the mean loss, and no more than this
 RISE_BUDGET = 10_000.0
 RISE_WINDOW = 1000
@@ -203,9 +204,9 @@ class Rise:
             if d < -1.0:
                 d = -1.0
             low, middle, high = self._low, self._middle, self._high
-            self._low = low = (low if low > 1.0 else 1.0) * (1.0 + RISE_STAKES[0] * d)
-            self._middle = middle = (middle if middle > 1.0 else 1.0) * (1.0 + RISE_STAKES[1] * d)
-            self._high = high = (high if high > 1.0 else 1.0) * (1.0 + RISE_STAKES[2] * d)
+            self._low = low = (low if low > 1.0 else 1.0) * (1.0 + _RISE_LOW * d)
+            self._middle = middle = (middle if middle > 1.0 else 1.0) * (1.0 + _RISE_MIDDLE * d)
+            self._high = high = (high if high > 1.0 else 1.0) * (1.0 + _RISE_HIGH * d)
             # the smaller the mean, the more may be staked without losing all: graded and rare losses need it
             stake = RISE_SHARE / above if RISE_MOST * above > RISE_SHARE else RISE_MOST
             keen = self._keen

@@ -39,6 +39,7 @@ ERROR_WINDOW = 50  # labels; how far back the mean error of a member looks
 TEMPER, WORST = 0.5, 8.0  # exponent for each unit of error, and the most units that count
 SHARES = (0.05, 0.005)  # of the weight, spread evenly after each label: one mixture for each
 TRUST_SHARE = 0.002  # the same between the two mixtures
+_LEAST_FACTOR = math.exp(-TEMPER * WORST)
 SPEAKS = 0.1  # of the largest weight; members below it are not heard
 SHARE_PACE = 0.02  # the smoothed share of the rules looks back on some 50 labels
 
@@ -294,26 +295,26 @@ class MulticlassPool(_LogPool):
         return _softmax(totals)
 
     def _logs(self, answer: Sequence[float]) -> list[float]:
-        count, log = len(self._index), math.log
+        count = len(self._index)
         even = SMOOTHING / count
-        logs = [log(even + _SCALE * p) for p in answer]
+        logs = list(map(math.log, [even + _SCALE * p for p in answer]))
         if len(logs) < count:
-            logs += [log(even)] * (count - len(logs))
+            logs += [math.log(even)] * (count - len(logs))
         return logs
 
     def mix(self, answers: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
         """See `Pool.mix`."""
         totals: list[float] | None = None
-        weights, mixed = self.weights, self._mixed
+        weights, mixed, logs_of = self.weights, self._mixed, self._logs
         mixed.clear()
         for at in self._free_seats:
             w, answer, logs = weights[at], answers[at], None
             if w and answer is not None:
-                logs = self._logs(answer)
+                logs = logs_of(answer)
                 if totals is None:
                     totals = [w * value for value in logs]
                 else:
-                    totals = [t + w * value for t, value in zip(totals, logs, strict=True)]
+                    totals = [t + w * value for t, value in zip(totals, logs)]  # noqa: B905  as above
             mixed.append((answer, logs))
         self._totals, self._weighed = totals, weights
         return None if totals is None else tuple(self._whole(totals))
@@ -322,14 +323,14 @@ class MulticlassPool(_LogPool):
         """See `Pool.learn`."""
         weights, truth, count, mixed = self.weights, self._index[label], len(self._index), self._mixed
         told: list[tuple[int, list[float]]] = []
+        if len(mixed) != len(self._free_seats):
+            mixed = [(None, None)] * len(self._free_seats)
         # where the label comes with the event, `mix` has just done all this
-        same = len(mixed) == len(self._free_seats) and weights is self._weighed
-        for place, at in enumerate(self._free_seats):
-            answer, logs = answers[at], None
-            if place < len(mixed) and mixed[place][0] is answer:
-                logs = mixed[place][1]
-            else:
-                same = False
+        same = weights is self._weighed
+        for at, (before, logs) in zip(self._free_seats, mixed):  # noqa: B905  as above
+            answer = answers[at]
+            if answer is not before:
+                same, logs = False, None
             if answer is not None:
                 if logs is None or len(logs) < count:
                     logs = self._logs(answer)
@@ -402,7 +403,8 @@ class NumberPool(_Seated):
     def __init__(self, task: Regression) -> None:
         super().__init__()
         self._task = task
-        self._errors: dict[int, tuple[int, float]] = {}  # number -> labels, mean absolute error
+        self._labels: list[int] = []  # by seat: how many it was there for
+        self._misses: list[float] = []  # by seat: its mean absolute error
         self._mixtures: list[list[float]] = [[] for _ in SHARES]  # weights by seat
         self._trust = [1.0 / len(SHARES)] * len(SHARES)  # the weights of the mixtures
 
@@ -411,11 +413,10 @@ class NumberPool(_Seated):
         before = {seat.number for seat in self._seats if not seat.locked} | set(self._heirs)
         source = [self._heirs.get(seat.number, seat.number) for seat in seats]
         known = [{s.number: w for s, w in zip(self._seats, m, strict=True)} for m in self._mixtures]
+        errors = dict(self._errors())
         super().arrange(seats)
+        self._set_errors(errors)
         count = sum(self._free)
-        self._errors = {
-            seat.number: self._errors.get(seat.number, (0, 0.0)) for seat in seats if not seat.locked
-        }
         new = [seat.number not in before and not seat.locked for seat in seats]
         kept = 1.0 - sum(new) / max(1, count)
         self._mixtures = []
@@ -430,52 +431,61 @@ class NumberPool(_Seated):
             ])  # fmt: skip
         self._weigh()
 
+    def _errors(self) -> list[tuple[int, tuple[int, float]]]:
+        """Return number, labels and mean absolute error of the free."""
+        return [(self._seats[at].number, (self._labels[at], self._misses[at])) for at in self._free_seats]
+
+    def _set_errors(self, errors: Mapping[int, tuple[int, float]]) -> None:
+        known = [errors.get(s.number, (0, 0.0)) if not s.locked else (0, 0.0) for s in self._seats]
+        self._labels, self._misses = [n for n, _ in known], [mean for _, mean in known]
+
     def _weigh(self) -> None:
         (one, other), (restless, steady) = self._trust, self._mixtures
-        self.weights = [one * a + other * b for a, b in zip(restless, steady, strict=True)]
+        self.weights = [one * a + other * b for a, b in zip(restless, steady)]  # noqa: B905  as above
 
     def mix(self, answers: Sequence[float | None]) -> float | None:
         """See `Pool.mix`."""
-        return _heard(self.weights, answers, *self._task.sane)
+        return _heard(self.weights, self._held(answers))
+
+    def _held(self, answers: Sequence[float | None]) -> list[float | None]:
+        """Hold answers in the sane range."""
+        low, high = self._task.sane
+        return [None if y is None else low if y < low else high if y > high else y for y in answers]
 
     def learn(self, answers: Sequence[float | None], label: float, lag: int) -> None:
         """See `Pool.learn`."""
-        low, high = self._task.sane
-        errors, best = self._errors, math.inf
-        misses: list[float | None] = []
-        for seat, y, free in zip(self._seats, answers, self._free, strict=True):
-            if not free:
-                misses.append(None)
-                continue
-            n, mean = errors[seat.number]
-            if n and mean < best:
-                best = mean
-            misses.append(None if y is None else abs((low if y < low else high if y > high else y) - label))
+        labels, means, best = self._labels, self._misses, math.inf
+        for at in self._free_seats:
+            if means[at] < best and labels[at]:
+                best = means[at]
+        held = self._held(answers)
         if best < math.inf:
-            self._move(answers, misses, label, TEMPER / max(best, 1e-9 * (1.0 + abs(label))))
-        for seat, e in zip(self._seats, misses, strict=True):
-            if e is not None:
-                n, mean = errors[seat.number]
-                n += 1
-                errors[seat.number] = n, mean + (e - mean) / (n if n < ERROR_WINDOW else ERROR_WINDOW)
+            self._move(held, label, TEMPER / max(best, 1e-9 * (1.0 + abs(label))))
+        for at in self._free_seats:
+            y = held[at]
+            if y is not None:
+                n = labels[at] = labels[at] + 1
+                means[at] += (abs(y - label) - means[at]) / (n if n < ERROR_WINDOW else ERROR_WINDOW)
         self._share()
 
-    def _move(
-        self, answers: Sequence[float | None], misses: list[float | None], label: float, unit: float
-    ) -> None:
-        exp, most, sane, count = math.exp, TEMPER * WORST, self._task.sane, len(self._errors)
-        factors = [1.0 if e is None else exp(-min(e * unit, most)) for e in misses]
-        trust = self._trust
+    def _move(self, held: list[float | None], label: float, unit: float) -> None:
+        exp, most, trust = math.exp, TEMPER * WORST, self._trust
+        factors = [0.0] * len(held)
+        for at in self._free_seats:
+            y = held[at]
+            cost = 0.0 if y is None else abs(y - label) * unit
+            factors[at] = exp(-cost) if cost < most else _LEAST_FACTOR
         for j, share in enumerate(SHARES):
             mixture = self._mixtures[j]
-            said = _heard(mixture, answers, *sane)
+            said = _heard(mixture, held)
             if said is not None:
-                trust[j] *= exp(-min(abs(said - label) * unit, most))
-            grown = [w * f for w, f in zip(mixture, factors, strict=True)]
-            keep, even = (1.0 - share) / sum(grown), share / count
-            self._mixtures[j] = [
-                w * keep + even if free else 0.0 for w, free in zip(grown, self._free, strict=True)
-            ]
+                cost = abs(said - label) * unit
+                trust[j] *= exp(-cost) if cost < most else _LEAST_FACTOR
+            grown = list(map(mul, mixture, factors))
+            keep, even = (1.0 - share) / sum(grown), share / len(self._free_seats)
+            moved = self._mixtures[j] = [0.0] * len(grown)
+            for at in self._free_seats:
+                moved[at] = grown[at] * keep + even
         keep, even = (1.0 - TRUST_SHARE) / sum(trust), TRUST_SHARE / len(SHARES)
         self._trust = [t * keep + even for t in trust]
         self._weigh()
@@ -484,7 +494,7 @@ class NumberPool(_Seated):
         """See `Pool.state`."""
         numbers = [seat.number for seat in self._seats]
         mixtures = [list(zip(numbers, m, strict=True)) for m in self._mixtures]
-        return self.rules_share, self._weights_state(), list(self._errors.items()), mixtures, self._trust
+        return self.rules_share, self._weights_state(), self._errors(), mixtures, self._trust
 
     def adopt(self, state: Any, numbers: Mapping[int, int]) -> None:
         """See `Pool.adopt`."""
@@ -495,8 +505,7 @@ class NumberPool(_Seated):
     def resume(self, state: Any) -> None:
         """See `Pool.resume`."""
         self.rules_share = state[0]
-        known = dict(state[2])
-        self._errors = {n: known.get(n, start) for n, start in self._errors.items()}
+        self._set_errors({**dict(self._errors()), **dict(state[2])})
         # snapshots from before there were two mixtures have one
         mixtures, self._trust = state[3:] if len(state) > 3 else ([state[1], state[1]], self._trust)
         self._trust = list(self._trust)
@@ -505,18 +514,19 @@ class NumberPool(_Seated):
         self._weigh()
 
 
-def _heard(
-    weights: Sequence[float], answers: Sequence[float | None], low: float, high: float
-) -> float | None:
-    """Return the weighted mean of the answers, held in a range, of members that are heard."""
-    heard = [(w, y) for w, y in zip(weights, answers, strict=True) if w and y is not None]
-    if not heard:
+def _heard(weights: Sequence[float], held: Sequence[float | None]) -> float | None:
+    """Return the weighted mean of the answers of members that are heard."""
+    largest = 0.0
+    for w, y in zip(weights, held):  # noqa: B905  as above
+        if w > largest and y is not None:
+            largest = w
+    if not largest:
         return None
-    least = SPEAKS * max(heard)[0]
+    least = SPEAKS * largest
     total = whole = 0.0
-    for w, y in heard:
-        if w >= least:
-            total += w * (low if y < low else high if y > high else y)
+    for w, y in zip(weights, held):  # noqa: B905  as above
+        if w >= least and y is not None:
+            total += w * y
             whole += w
     return total / whole
 

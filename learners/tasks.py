@@ -212,6 +212,7 @@ class Multiclass:
         self._costs = costs  # by truth, then by answer
         # by answer, then by truth: what each answer may cost
         self._columns = [list(column) for column in zip(*costs, strict=True)] if costs else []
+        self._plain = costs is None and not self.balanced
         if self.balanced:
             self._weigh()
 
@@ -272,7 +273,10 @@ class Multiclass:
 
     def loss(self, answer: tuple[float, ...], label: Any) -> float:
         """See `Task.loss`."""
-        truth, best = self.index.get(label, -1), self._best(answer)
+        truth = self.index.get(label, -1)
+        if self._plain:  # most often, and asked for every member
+            return 0.0 if answer.index(max(answer)) == truth else 1.0
+        best = self._best(answer)
         if best == truth:
             return 0.0
         if self._weights is not None:
@@ -353,6 +357,7 @@ class Regression:
             math.inf if label.max is None else label.max,
         )
         self._n, self._mean, self._spread = 0, 0.0, 0.0
+        self._most = 4.0 * LEAST_SPREAD  # the error from which on a loss is 1
         self._low, self._high = math.inf, -math.inf
         self.sane = self._declared  # lowest and highest number that may be served
 
@@ -373,13 +378,15 @@ class Regression:
         """See `Task.loss`."""
         if self._n < 2:
             return 0.0
-        return min(1.0, abs(answer - label) / (4.0 * max(self._spread, LEAST_SPREAD)))
+        loss = abs(answer - label) / self._most
+        return loss if loss < 1.0 else 1.0
 
     def observe(self, label: float) -> None:
         """See `Task.observe`."""
         self._n += 1
         rate = 1.0 / min(self._n, 1000)
         self._spread += (abs(label - self._mean) - self._spread) * rate
+        self._most = 4.0 * max(self._spread, LEAST_SPREAD)
         self._mean += (label - self._mean) * rate
         if label < self._low or label > self._high:
             self._low, self._high = min(self._low, label), max(self._high, label)
@@ -412,6 +419,7 @@ class Regression:
     def resume(self, state: tuple[Any, ...]) -> None:
         """See `Task.resume`."""
         self._n, self._mean, self._spread, self._low, self._high = state
+        self._most = 4.0 * max(self._spread, LEAST_SPREAD)
         self._widen()
 
 

@@ -18,6 +18,7 @@ from river import base, compose
 
 from learners import catalogue
 from learners.direct import learner, predictor
+from learners.recipes import RECIPES
 from quality.streams import Stream
 
 CACHE = Path(os.environ.get("MEANDER_QUALITY") or Path(__file__).resolve().parents[2] / ".quality")
@@ -56,7 +57,8 @@ def is_cached(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: 
 def _place(stream: Stream, recipe: str, parameters: Mapping[str, Any], seed: int) -> tuple[Any, Path]:
     definition = stream.definition({"m": {"recipe": recipe, "parameters": parameters}}, seed=seed)
     estimator = catalogue.build(recipe, definition, parameters)
-    return estimator, CACHE / f"{slug(stream.name)}--{recipe}-{_key(stream, estimator)}.npz"
+    given = {**RECIPES[recipe].parameters, **parameters}
+    return estimator, CACHE / f"{slug(stream.name)}--{recipe}-{_key(stream, estimator, given)}.npz"
 
 
 def _played(stream: Stream, estimator: Any) -> Answers:
@@ -89,9 +91,10 @@ def inside(stream: Stream, label: Any) -> Any:
     return label == stream.classes[1] if stream.task == "binary" else label
 
 
-def _key(stream: Stream, estimator: Any) -> str:
+def _key(stream: Stream, estimator: Any, given: Mapping[str, Any]) -> str:
     """Return a digest of what answers depend on: data, parameters, and our own code the member is made of."""
     told = hashlib.sha256(f"{river.__version__} {np.__version__} {stream.lag} {estimator!r}".encode())
+    told.update(repr(sorted(given.items())).encode())  # a forest shows itself without its parameters
     told.update(repr((stream.examples[:50], stream.examples[50::97], len(stream.examples))).encode())
     told.update("".join(sources(estimator)).encode())
     return told.hexdigest()[:12]
