@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,7 +17,7 @@ from msgspec import Struct
 from learners.errors import MeanderError
 from monitoring.board import Board
 from monitoring.control import ActionRequest, Desk, RefusedError
-from monitoring.guard import COOKIE, HEADERS, HOURS, Guard, refuse
+from monitoring.guard import COOKIE, HEADERS, HOURS, UNREADABLE, Guard, refuse, unread
 
 PAGE = Path(__file__).parent / "page"
 FILES = {
@@ -248,11 +250,14 @@ class Api:
 async def _read(request: web.Request, struct: type[T]) -> T:
     body = await request.read()
     try:
-        return msgspec.json.decode(body, type=struct)
-    except msgspec.ValidationError as error:
-        raise refuse(422, "invalid", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refuse(400, "not_json", f"Not JSON: {error}") from None
+        read = msgspec.json.decode(body, type=struct)
+    except UNREADABLE as error:
+        raise unread(error) from None
+    names = Counter(name for name, _ in json.loads(body, object_pairs_hook=list))
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:  # readers of JSON differ in which of the two they take
+        raise refuse(422, "twice", f"{twice[0]} stands there more than once. Say it once.")
+    return read
 
 
 def _json(body: bytes) -> web.Response:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from learners.errors import MeanderError
 from monitoring.control import RefusedError
-from monitoring.guard import Guard, refuse
+from monitoring.guard import UNREADABLE, Guard, refuse, unread
 from producers.publisher import partition_of
 from stream.codec import RefusalError
 from stream.messages import Name, Prediction, Record, Source, Time
@@ -215,10 +215,8 @@ class Counter:
     def _read(self, body: bytes) -> Asking:
         try:
             return self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise refuse(422, "invalid", str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise refuse(400, "not_json", f"Not JSON: {error}") from None
+        except UNREADABLE as error:
+            raise unread(error) from None
 
     def _event(self, question: Question) -> Sent:
         identifier = question.id or str(uuid.uuid4())

@@ -4,7 +4,9 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Annotated
+from unicodedata import category
 
+import msgspec
 from msgspec import Meta, Struct
 
 from learners.errors import MeanderError
@@ -26,6 +28,7 @@ ONE_PARTITION = {
     "install": "A state was learned from one partition: say which.",
 }
 REMEMBERED = 500  # actions
+LONGEST_KEY = 255  # characters of an idempotency key
 DAY = 86_400_000  # milliseconds
 
 
@@ -150,11 +153,8 @@ class Desk:
             With the problem.
         """
         who = operator or request.operator
-        identifier = secrets.token_hex(8) if key is None else self._identifier(who, key, now)
+        identifier = secrets.token_hex(8) if key is None else self._identifier(request, who, key, now)
         if identifier in self._actions:
-            if self._actions[identifier][0] != request:
-                sentence = "This Idempotency-Key came with another action before. Use a new one."
-                raise _refused(422, "key_reused", sentence)
             return identifier, {}
         partitions = self._partitions(request)
         if (
@@ -181,17 +181,30 @@ class Desk:
         self._remember(identifier, request, who, partitions)
         return identifier, commands
 
-    def _identifier(self, who: str | None, key: str, now: int) -> str:
+    def _identifier(self, request: ActionRequest, who: str | None, key: str, now: int) -> str:
         """Return the id of the command that an operator's key stands for, the same on every server for a day.
 
         Partitions carry out an id once, so neither another worker nor a restart makes a second command of it.
+        It begins with what the key makes, and ends with what the request makes: that a key came with another
+        request is seen wherever the transitions are.
         """
+        if not (0 < len(key.strip()) <= LONGEST_KEY and key.isprintable()):
+            sentence = (
+                f"An Idempotency-Key has 1 to {LONGEST_KEY} printable characters. Make one up, or send none."
+            )
+            raise _refused(422, "invalid_key", sentence, "Idempotency-Key")
+        asked = hashlib.sha256(msgspec.json.encode(request)).hexdigest()[:8]
         today, yesterday = (
-            hashlib.sha256(f"{who or ''}\0{key}\0{day}".encode(errors="replace")).hexdigest()[:16]
+            hashlib.sha256(f"{who or ''}\0{key}\0{day}".encode()).hexdigest()[:16]
             for day in (now // DAY, now // DAY - 1)
         )
-        known = yesterday in self._actions or yesterday in self._board.commands
-        return yesterday if known else today
+        for known in (*self._actions, *self._board.commands):
+            if known.startswith((today, yesterday)):
+                if not known.endswith(asked):
+                    sentence = "This Idempotency-Key came with another action before. Use a new one."
+                    raise _refused(422, "key_reused", sentence, "Idempotency-Key")
+                return known
+        return today + asked
 
     def _remember(
         self, identifier: str, request: ActionRequest, who: str | None, partitions: list[int]
@@ -242,7 +255,10 @@ class Desk:
         return [request.partition]
 
     def _check(self, request: ActionRequest, partitions: list[int]) -> None:
-        if len(request.reason.strip()) < SHORTEST_REASON:
+        for field in ("reason", "operator", "target"):
+            if any(category(c) == "Cc" and c not in "\n\r\t" for c in getattr(request, field) or ""):
+                raise _refused(422, "unprintable", f"Leave control characters out of the {field}.", field)
+        if len("".join(filter(str.isprintable, request.reason)).strip()) < SHORTEST_REASON:
             sentence = f"Say why in {SHORTEST_REASON} characters or more: the next person wants to know."
             raise _refused(422, "reason_too_short", sentence, "reason")
         if request.action in NEED_TARGET and not request.target:

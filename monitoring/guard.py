@@ -13,7 +13,9 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from aiohttp import web
@@ -21,6 +23,7 @@ from aiohttp.typedefs import Middleware
 
 from learners.errors import MeanderError
 from monitoring.control import Problem, RefusedError
+from stream.messages import Action
 from stream.settings import Web
 
 log = logging.getLogger("meander.ops")
@@ -42,6 +45,12 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+STRANGER = (
+    "This token is not known here. `meander operator NAME` makes one, and its line for [web] operators."
+)
+NOT_FOUND = "There is nothing at this path. docs/openapi.json lists what there is, and the page is at /ops/."
+SEE = "docs/openapi.json says what is taken."
+KNOWN = {"action": get_args(Action)}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,7 +120,7 @@ class Guard:
                 "token. Name a file of operators (operators = ...), or listen on 127.0.0.1"
             )
         self._operators = operators
-        self._hosts = _LOOPBACK | {settings.host, *settings.hosts}
+        self._hosts = _LOOPBACK | {name.lower() for name in (settings.host, *settings.hosts)}
         self._sessions: dict[str, tuple[str, float]] = {}
         self._failures: dict[str, list[float]] = {}
 
@@ -132,7 +141,7 @@ class Guard:
         if header.startswith("Bearer "):
             name = self._name_of(header.removeprefix("Bearer ").strip())
             if name is None:  # not counted: else anybody behind the same proxy could lock operators out
-                raise refuse(401, "wrong_token", "This token is not known here.")
+                raise refuse(401, "wrong_token", STRANGER)
             return name
         name, until = self._sessions.get(request.cookies.get(COOKIE, ""), ("", 0.0))
         if name and time.monotonic() < until:
@@ -159,7 +168,7 @@ class Guard:
                 del self._failures[next(iter(self._failures))]
             if blocked:
                 raise refuse(429, "too_many_attempts", "Too many wrong tokens. Wait a minute.")
-            raise refuse(401, "wrong_token", "This token is not known here.")
+            raise refuse(401, "wrong_token", STRANGER)
         self._sessions = {k: v for k, v in self._sessions.items() if v[1] > now}
         cookie = secrets.token_urlsafe(32)
         self._sessions[cookie] = name, now + HOURS * 3600
@@ -170,7 +179,7 @@ class Guard:
         self._sessions.pop(request.cookies.get(COOKIE, ""), None)
 
     def _name_of(self, token: str) -> str | None:
-        digest, found = hashlib.sha256(token.encode()).hexdigest(), None
+        digest, found = hashlib.sha256(token.encode(errors="replace")).hexdigest(), None
         for known, name in self._operators.items():  # all of them, in the same time
             if hmac.compare_digest(known, digest):
                 found = name
@@ -178,19 +187,20 @@ class Guard:
 
     def _check(self, request: web.Request) -> None:
         host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
-        if not self._knows(host.strip("[]")):
+        if not self._knows(host.strip("[]").lower()):
             raise refuse(421, "unknown_host", "This server is not called that: add the name to [web] hosts.")
         if request.method in ("GET", "HEAD"):
             return
         origin = request.headers.get("Origin")
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in ("same-origin", "none") or (origin and origin.partition("://")[2] != request.host):
-            raise refuse(403, "cross_site", "Another site may not act in your name.")
+            sentence = "Another site may not act in your name. Open the page under this server's own address."
+            raise refuse(403, "cross_site", sentence)
         if request.method == "POST" and request.content_length is None:
             raise refuse(411, "length_required", "Say how long the body is: Content-Length.")
         largest = LARGEST_OF.get(request.path, LARGEST)
         if (request.content_length or 0) > largest:
-            raise refuse(413, "too_large", f"At most {largest} bytes.")
+            raise refuse(413, "too_large", f"At most {largest} bytes are read. Send less at a time.")
         if request.method == "POST" and request.content_type != "application/json":
             raise refuse(415, "not_json", "Send application/json.")
 
@@ -210,15 +220,18 @@ class Guard:
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 self._check(request)
-                answer = await handler(request)
+                answer = await (_encoded(request) if _is_encoded(request) else handler(request))
             except web.HTTPException as error:
                 if error.status < 400:
                     error.headers.update(HEADERS)
                     raise
                 kind = error.reason.lower().replace(" ", "_")
-                answer = _told(Problem(type=kind, title=f"{error.reason}.", status=error.status))
-                if "Allow" in error.headers:
-                    answer.headers["Allow"] = error.headers["Allow"]
+                allow = error.headers.get("Allow", "")
+                what = {404: NOT_FOUND, 405: f"This path takes {allow.replace(',', ', ')} alone."}
+                title = what.get(error.status, f"{error.reason}.")
+                answer = _told(Problem(type=kind, title=title, status=error.status))
+                if allow:
+                    answer.headers["Allow"] = allow
             except RefusedError as refused:
                 answer = _told(refused.problem)
             except Exception:
@@ -232,6 +245,22 @@ class Guard:
         return guarded
 
 
+def _is_encoded(request: web.Request) -> bool:
+    return request.headers.get("Content-Encoding", "identity").lower() != "identity"
+
+
+async def _encoded(request: web.Request) -> web.Response:
+    """Refuse a body that is encoded: what cannot be decoded would break off the answer, and fill the log."""
+    with suppress(web.RequestPayloadError):
+        await request.read()
+    if request.content.exception() is not None:
+        request.content.feed_eof()
+    title = "Send the body as it is, without Content-Encoding."
+    answer = _told(Problem(type="encoded", title=title, status=415))
+    answer.force_close()
+    return answer
+
+
 def _told(problem: Problem) -> web.Response:
     body = msgspec.json.encode(problem)
     return web.Response(status=problem.status, body=body, content_type="application/problem+json")
@@ -240,3 +269,17 @@ def _told(problem: Problem) -> web.Response:
 def refuse(status: int, kind: str, title: str) -> RefusedError:
     """Return the error that is answered with a problem."""
     return RefusedError(Problem(type=kind, title=title, status=status))
+
+
+def unread(error: Exception) -> RefusedError:
+    """Return the error for a body that msgspec cannot read: 400 no JSON, 422 other JSON than is taken."""
+    if not isinstance(error, msgspec.ValidationError):
+        return refuse(400, "not_json", f"Not JSON: {error}. Send one JSON object in UTF-8.")
+    said, _, place = str(error).partition(" - at `")
+    field = place.rstrip("`").removeprefix("$.") or None
+    known = f" There are: {', '.join(KNOWN[field])}." if field in KNOWN else ""
+    title = f"{f'{field}: ' if field else ''}{said}.{known} {SEE}"
+    return RefusedError(Problem(type="invalid", title=title, status=422, field=field))
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what reading a body may raise

@@ -69,6 +69,22 @@ class ReadableFormatter(logging.Formatter):
         record.lowered = record.levelname.lower()
         return super().format(record)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line without what follows it; what people wrote stands in it as text alone."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+def printable(text: str) -> str:
+    r"""Return text on one line, without what a terminal would obey: anybody may have written it.
+
+    >>> printable("a reason\x1b[2J\n2026-01-01  promoted")
+    'a reason\\x1b[2J 2026-01-01  promoted'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.splitlines()))
+
 
 def set_up(level: str, stream: TextIO | None = None) -> None:
     """Let everything be told on a stream, standard error by default."""

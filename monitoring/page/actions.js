@@ -1,6 +1,8 @@
 "use strict";
 /* What an operator can do: dialogs, commands and how far they have come, signing in. */
 
+let attempt = {}; // what was sent and not answered: sent again with its key, it is done once
+
 function permitted() {
   if (!who.needs_token || who.operator) return true;
   signIn();
@@ -69,22 +71,25 @@ $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const words = ACTIONS[action], where = $("where").value;
   const body = { action, reason: $("reason").value.trim() };
-  if (where === $("scope").value) body.if_revision = state.revision;
   if (words.target || words.slot || (words.kept && $("target").value)) body.target = $("target").value;
   if (where !== "all") body.partition = Number(where);
   if (!who.needs_token && $("operator").value.trim()) body.operator = $("operator").value.trim();
   if ($("override").checked) body.override = true;
   $("confirm").disabled = true;
+  const asked = JSON.stringify(body);
+  if (where === $("scope").value) body.if_revision = state.revision;
+  if (attempt.asked !== asked) attempt = { asked, body, key: crypto.randomUUID?.() ?? String(Math.random()) };
   try {
-    const answer = await fetch(`${API}/actions`, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) }, body: JSON.stringify(body) });
+    const answer = await fetch(`${API}/actions`, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": attempt.key }, body: JSON.stringify(attempt.body) });
     const said = await answer.json();
+    attempt = {};
     if (!answer.ok) { refuse(said); return; }
     localStorage.setItem("operator", $("operator").value.trim());
     $("reason").value = "";
     $("dialog").close();
     follow(said, $("confirm").textContent);
   } catch {
-    text($("refusal"), "The server cannot be reached. Nothing was done.");
+    text($("refusal"), "The server does not answer: it may have been done or not. Confirm again, and it is done once.");
   } finally {
     $("confirm").disabled = false;
   }
@@ -133,8 +138,14 @@ $("sign").addEventListener("click", async () => {
 $("sign-cancel").addEventListener("click", () => $("sign-dialog").close());
 $("sign-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await fetch(`${API}/session`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: $("token").value }) });
-  const said = await answer.json();
+  let answer, said;
+  try {
+    answer = await fetch(`${API}/session`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: $("token").value }) });
+    said = await answer.json();
+  } catch {
+    text($("sign-refusal"), "The server does not answer. Try again.");
+    return;
+  }
   if (!answer.ok) { text($("sign-refusal"), said.title); return; }
   $("sign-dialog").close();
   who = said;

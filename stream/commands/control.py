@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from stream.logs import printable
 from stream.settings import load_settings
 
 ABOUT = {
@@ -138,7 +139,7 @@ def _follow(board: Any, feed: Any, desk: Any, identifier: str, wait: float) -> i
         for partition, transition in sorted(board.commands.get(identifier, {}).items()):
             if partition not in told:
                 told.add(partition)
-                click.echo(f"partition {partition}: {transition.kind}: {transition.reason}")
+                click.echo(f"partition {partition}: {transition.kind}: {printable(transition.reason)}")
         state = desk.state(identifier)
         if state.status != "accepted":
             return REJECTED if state.rejected else 0

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from stream.logs import printable
 from stream.processing.standing import NEARLY_FULL
 from stream.settings import load_settings
 
@@ -99,7 +100,10 @@ def _table(view: Any) -> Any:
         cost = "" if m.cost is None else f"{1e6 * m.cost:.3g}"
         members.add_row(name, m.role, _percent(m.error), str(m.scored), evidence, cost, m.recipe)
     last = [
-        Text(f"{time.strftime('%H:%M:%S', time.localtime(h.at / 1000))}  {h.kind}  {h.reason}")
+        Text(
+            f"{time.strftime('%H:%M:%S', time.localtime(h.at / 1000))}  {h.kind}"
+            + printable(f"{f' by {h.operator}' if h.operator else ''}  {h.reason}")
+        )
         for h in view.happenings[:8]
     ]
     question = []

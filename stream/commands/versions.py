@@ -11,6 +11,7 @@ import msgspec
 from learners.errors import MeanderError
 from learners.lineage import Entry, Lineage, Transition, line_of, lineage_of, short
 from stream.commands.why import tell, transitions_of, when
+from stream.logs import printable
 from stream.settings import load_settings
 
 
@@ -49,7 +50,7 @@ def list_versions(definition: str, file: str | None, partition: int, as_json: bo
     """List all versions in order of coming, and all champions.
 
     * marks the present champion's, K those whose state was kept when they came: `meander rollback` brings
-    them back, as long as [versions] in the definition keeps them.
+    them back, as long as [versions] in the definition keeps them. Times are event time.
 
     \b
     Example:
@@ -74,7 +75,7 @@ def list_versions(definition: str, file: str | None, partition: int, as_json: bo
     click.echo("\nChampions:")
     for reign in lineage.reigns:
         click.echo(f"   {short(reign.champion):<16} {when(reign.since.timestamp)}  {reign.kind}")
-        click.echo(f"      {reign.reason}  [{reign.since.position}]")
+        click.echo(f"      {printable(reign.reason)}  [{reign.since.position}]")
 
 
 @command.command("show")
@@ -95,11 +96,11 @@ def show(definition: str, version: str, file: str | None, partition: int, as_jso
         _echo(msgspec.to_builtins(entry) | {"ancestors": ancestors})
         return
     for name, value in _facts(entry):
-        click.echo(f"{name + ':':<12} {value}")
+        click.echo(printable(f"{name + ':':<12} {value}"))
     click.echo(f"{'ancestors:':<12} {', '.join(map(short, ancestors)) or 'none'}")
     click.echo("decisions:")
     for transition in entry.decisions:
-        tell(transition, transition.timestamp)
+        tell(transition)
 
 
 @command.command("diff")

@@ -11,11 +11,13 @@ import msgspec
 
 from learners.errors import MeanderError
 from learners.lineage import Transition, line_of, short
+from stream.logs import printable
 from stream.messages import Record
 from stream.ports import Log
 from stream.settings import Settings, load_settings
 
 WIDTH, LONGEST = 110, 60  # characters of a line of evidence, and of one value in it
+APART = 60_000  # milliseconds between event time and record from which on both are told
 
 
 @click.command()
@@ -25,6 +27,9 @@ WIDTH, LONGEST = 110, 60  # characters of a line of evidence, and of one value i
 @click.option("--json", "as_json", is_flag=True, help="One transition a line, as it stands on the topic.")
 def command(definition: str, version: str | None, partition: int, as_json: bool) -> None:
     """Tell what happened and the evidence behind it, as a timeline; of one version, or of all.
+
+    Times are event time, as in `meander versions`; where something was recorded at another time, that stands
+    behind it.
 
     \b
     Example:
@@ -89,26 +94,33 @@ def _number(version: str | None) -> str:
     return f"v{name}" if name.isdigit() else name
 
 
-def tell(transition: Transition, at: int) -> None:
+def tell(transition: Transition) -> None:
     """Print a transition with its evidence."""
-    for line in lines(transition, at):
+    for line in lines(transition):
         click.echo(line)
 
 
-def lines(transition: Transition, at: int) -> Iterator[str]:
-    """Yield the lines of a transition with its evidence."""
+def lines(transition: Transition, recorded: int | None = None) -> Iterator[str]:
+    """Yield the lines of a transition with its evidence.
+
+    Its time is event time; when it was recorded is told where that is another.
+    """
     change = " to ".join(short(v) for v in (transition.from_version, transition.to_version) if v)
     who = transition.requested_by
     if who is None and "policy" in transition.evidence:
         who = f"policy {transition.evidence['policy']}"
-    yield f"{when(at)}  {transition.kind}{f' by {who}' if who else ''}  {change}".rstrip()
-    yield f"    {transition.reason}  [{transition.position}]"
+    apart = recorded is not None and abs(recorded - transition.timestamp) >= APART
+    stands = f"  (recorded {when(recorded)})" if recorded is not None and apart else ""
+    yield printable(
+        f"{when(transition.timestamp)}  {transition.kind}{f' by {who}' if who else ''}  {change}{stands}"
+    ).rstrip()
+    yield f"    {printable(transition.reason)}  [{transition.position}]"
     evidence = {name: value for name, value in transition.evidence.items() if name != "changes"}
     if evidence:
-        told = ", ".join(f"{name} {said(value)}" for name, value in evidence.items())
+        told = printable(", ".join(f"{name} {said(value)}" for name, value in evidence.items()))
         yield from textwrap.wrap(told, WIDTH, initial_indent="    ", subsequent_indent="    ")
     for name, change in transition.evidence.get("changes", {}).items():
-        yield f"    {name}: {' -> '.join(map(said, change))}"
+        yield printable(f"    {name}: {' -> '.join(map(said, change))}")
 
 
 def said(value: Any) -> str:

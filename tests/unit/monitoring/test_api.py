@@ -1,6 +1,7 @@
 """The HTTP side: what it says, what it takes, whom it refuses; on a real server, with a board fed by hand."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ from learners.detectors import SignalKind
 from monitoring import openapi
 from monitoring.api import Api
 from monitoring.board import QUIET, Board
-from monitoring.control import ActionRequest, Desk
+from monitoring.control import ActionRequest, Desk, RefusedError
 from monitoring.guard import Guard, InsecureError, read_operators
 from producers.connection import TopicError
 from stream.messages import Command, Kind, Transition
@@ -216,6 +217,9 @@ def test_the_same_key_acts_once() -> None:
     ("body", "status", "kind"),
     [
         ({**FREEZE, "reason": "short"}, 422, "reason_too_short"),
+        ({**FREEZE, "reason": "\u200b" * 9}, 422, "reason_too_short"),
+        ({**FREEZE, "reason": "\x1b[2J as if nothing was"}, 422, "unprintable"),
+        ({**FREEZE, "operator": "ada\0"}, 422, "unprintable"),
         ({**FREEZE, "action": "explode"}, 422, "invalid"),
         ({**FREEZE, "surprise": 1}, 422, "invalid"),
         ({**FREEZE, "partition": 9}, 422, "unknown_partition"),
@@ -315,6 +319,9 @@ def test_bodies_that_are_none_are_refused() -> None:
             (b'{"action": "freeze", "reason": "half a pair: \\ud800"}', json_type, 400),
             (b"null", json_type, 422),
             (b"", json_type, 400),
+            (b'{"action": "freeze", "action": "unfreeze", "reason": "which of the two"}', json_type, 422),
+            (b"no gzip at all", {**json_type, "Content-Encoding": "gzip"}, 415),
+            (gzip.compress(json.dumps(FREEZE).encode()), {**json_type, "Content-Encoding": "gzip"}, 415),
         ):
             async with session.post("/api/v1/actions", data=data, headers=headers) as answer:
                 assert (answer.status, answer.content_type) == (status, "application/problem+json"), data[:40]
@@ -632,6 +639,9 @@ def test_a_key_acts_once_whichever_server_it_comes_to() -> None:
         request = msgspec.convert(FREEZE, ActionRequest)
         identifier, commands = other.plan(request, None, "k1", NOW)
         assert (identifier, commands) == (one["id"], {})
+        thawing = msgspec.convert({**FREEZE, "action": "unfreeze"}, ActionRequest)
+        with pytest.raises(RefusedError, match="came with another action before"):
+            Desk(deployment.board, deployment.send).plan(thawing, None, "k1", NOW)
         state = other.state(identifier)
         assert state is not None
         assert state.status == "applied"
@@ -643,6 +653,35 @@ def test_a_key_acts_once_whichever_server_it_comes_to() -> None:
         async with session.get(f"/api/v1/actions/{identifier}") as answer:
             assert (await answer.json())["status"] == "applied"
         assert other.plan(request, "eve", "k1", NOW)[0] != one["id"]  # another operator's key is another
+
+    serve(check)
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "\udcff", "\u200b"])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    """Empty, too long, not to be seen: told so, and nothing is sent, for all such would be one key."""
+
+    async def check(session: ClientSession, deployment: Deployment) -> None:
+        status, problem = await post(session, FREEZE, **{"Idempotency-Key": key})
+        assert (status, problem["type"], problem["field"]) == (422, "invalid_key", "Idempotency-Key")
+        assert deployment.sent == []
+
+    serve(check)
+
+
+def test_refusals_say_what_to_do() -> None:
+    """Which field, what there is to choose from, where it stands; a name in capitals is the same name."""
+
+    async def check(session: ClientSession, _: Deployment) -> None:
+        _, problem = await post(session, {**FREEZE, "action": "Freeze"})
+        assert problem["field"] == "action"
+        assert "There are: promote, rollback, drop" in problem["title"]
+        _, problem = await post(session, {**FREEZE, "partition": "0"})
+        assert problem["field"] == "partition"
+        async with session.put("/api/v1/actions") as answer:
+            assert (await answer.json(content_type=None))["title"] == "This path takes POST alone."
+        async with session.get("/api/v1/state", headers={"Host": "LocalHost"}) as answer:
+            assert answer.status == 200
 
     serve(check)
 
@@ -672,7 +711,14 @@ def test_forged_sessions_open_nothing() -> None:
         for cookie in ("", "x", "A" * 43, "../../etc/passwd", '"', TOKEN):
             status, problem = await post(session, FREEZE, Cookie=f"meander-session={cookie}")
             assert (status, problem["type"]) == (401, "no_token"), cookie
-        for header in ("Bearer", "Bearer ", f"bearer {TOKEN}", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+        for header in (
+            "Bearer",
+            "Bearer ",
+            f"bearer {TOKEN}",
+            f"Basic {TOKEN}",
+            f"Bearer {TOKEN}x",
+            "Bearer \udcff",
+        ):
             status, _ = await post(session, FREEZE, Authorization=header)
             assert status == 401, header
         assert deployment.sent == []

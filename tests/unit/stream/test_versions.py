@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from learners.lineage import Transition, lineage_of
+from learners.lineage import Kind, Transition, lineage_of
 from stream import toml
 from stream.cli import main
+from stream.commands.why import lines, when
 from stream.processing.processor import Processor
 from tests.support import TINY, Inputs, definition, predictions, run, transitions
 
@@ -211,3 +212,17 @@ def test_a_rollback_to_a_slot_that_is_declared_no_longer() -> None:
     assert restored.redefine(definition(RAW, **alone, warm_up=1))
     assert [member.slot for member in restored.learn.roster.models] == ["lr"]
     assert restored.learn.roster.champion.slot == "lr"
+
+
+def test_why_tells_event_time_and_only_text() -> None:
+    """As versions do; the record's time beside it where it is another; nothing that a terminal would obey."""
+    hour = 3_600_000
+    told = Transition(
+        kind=Kind.FROZEN, timestamp=1000 * hour, position="control:0:1", requested_by="eve\x1b[2J",
+        reason="a reason\n2026-01-01 00:00:00  promoted", evidence={"note": "\x07"},
+    )  # fmt: skip
+    head, reason, *_ = found = list(lines(told, 1000 * hour + 59_000))
+    assert head == f"{when(1000 * hour)}  frozen by eve\\x1b[2J"
+    assert reason == "    a reason 2026-01-01 00:00:00  promoted  [control:0:1]"
+    assert "".join(found).isprintable()
+    assert next(lines(told, 1001 * hour)).endswith(f"(recorded {when(1001 * hour)})")
