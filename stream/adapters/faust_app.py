@@ -21,6 +21,7 @@ from stream.settings import Kafka, Settings
 
 LEAST_PATIENCE = 15.0  # seconds for which a worker may stand still, or three sessions
 EXIT_PATIENCE = 8.0  # seconds until a stopped worker that holds nothing any more must have ended
+LOOKS = 8  # for partitions whose snapshot is due, in the time between two of one: they take turns
 TICK_EVERY = 2.0  # seconds between two looks for silence
 STATUS_EVERY = 1.0  # seconds
 MAX_OUTPUT = 2 << 20  # bytes: an input as large as the broker takes, as a dead letter
@@ -96,9 +97,11 @@ def create_app(
         async for event in stream.events():
             await lane.handle(event.value, event.message.generation_id)
 
-    @app.timer(every)  # type: ignore[untyped-decorator]
+    @app.task  # type: ignore[untyped-decorator]
     async def save() -> None:
-        await lane.save()
+        while True:  # not a timer: Faust warns of each look that takes longer than until the next
+            await asyncio.sleep(every / LOOKS)
+            await lane.save()
 
     @app.timer(TICK_EVERY)  # type: ignore[untyped-decorator]
     async def tick() -> None:

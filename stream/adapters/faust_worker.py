@@ -264,6 +264,7 @@ class Lane:
                 if latest:
                     await partition.outbox.put({LATEST: latest})
         await self._saver.save_redefined()
+        self._saver.take_turns()
         if self.generation != -1:  # else they were revoked meanwhile
             self.ready, self.restoring, self.flow.restored = True, False, stops
             log.info("partitions.restored %s", numbers)

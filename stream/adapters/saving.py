@@ -58,6 +58,12 @@ class Saver:
         self.busy = asyncio.Lock()  # while snapshots are taken
         self._committing: asyncio.Task[None] | None = None
 
+    def take_turns(self) -> None:
+        """Spread snapshots over an interval: all at once would hold up answers one after another."""
+        now, step = self._clock(), self._pace.every / max(1, len(self._partitions))
+        for turn, partition in enumerate(self._partitions.values(), 1):
+            partition.due = now + turn * step
+
     async def save(self, *, last: bool = False) -> None:
         """Take a snapshot of every partition that moved and whose time has come.
 

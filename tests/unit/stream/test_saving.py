@@ -104,3 +104,29 @@ def test_a_piece_that_cannot_be_written_is_written_again(tmp_path: Path) -> None
 
     story(processor, store, tell)
     assert restored(processor, store).serve.state() == processor.serve.state()
+
+
+def test_partitions_take_turns(tmp_path: Path) -> None:
+    """Four partitions restored together: no look finds two of them due, and each has its turn in time."""
+    now, saved = [100.0], []
+
+    async def run() -> None:
+        boxes = [outbox(Broker(), held(), []) for _ in range(4)]
+        partitions = {
+            n: Partition(Processor(definition(label=LABEL, rules={}), n), {}, box, 1, {}, 3)
+            for n, box in enumerate(boxes)
+        }
+        store, clock = FileStore(tmp_path), lambda: now[0]
+        saver = Saver(partitions, store, Pace(1.0), asyncio.Lock(), clock, _nothing, lambda _: None)
+        saver.take_turns()
+        for look in range(9):
+            now[0] = 100.0 + look / 8
+            before = {n for n, p in partitions.items() if p.saved}
+            await saver.save()
+            saved.append({n for n, p in partitions.items() if p.saved} - before)
+        for box in boxes:
+            box.close()
+
+    asyncio.run(run())
+    assert max(map(len, saved)) == 1
+    assert set().union(*saved) == {0, 1, 2, 3}
