@@ -23,6 +23,7 @@ from learners.errors import LostStateError, MeanderError, StaleGenerationError
 from learners.lineage import Kind, Transition
 from learners.snapshot import Keys
 from stream.adapters.gaps import Gaps
+from stream.adapters.in_step import InStep
 from stream.adapters.lane import (
     LOOK,
     Batch,
@@ -106,6 +107,8 @@ class Lane:
         self.partitions: dict[int, Partition] = {}
         self.flow = Flow()
         self.lease = Lease(parse_duration(settings.kafka.session_timeout, "kafka.session_timeout") / 2000)
+        events, labels = (settings.topic(source.value) for source in (Source.EVENTS, Source.LABELS))
+        self.in_step = InStep(events, labels, self.room, time.monotonic)
         self.processed = 0  # records
         self.generation = -1
         self.ready = False
@@ -218,6 +221,15 @@ class Lane:
     def _failed(self, error: BaseException) -> None:
         log.error("send.failed error=%s", error)
         self._crash = asyncio.ensure_future(self.app.crash(error))
+
+    def room(self, number: int) -> int:
+        """Return how many labels may be taken while events are still to be read.
+
+        Half of those that may wait for their event, less what stands in queues: a part of it each.
+        """
+        limit, partition = self.settings.definition.label.early_limit, self.partitions.get(number)
+        crowded = partition is not None and len(partition.processor.serve.early) > limit // 2
+        return 0 if crowded else max(1, limit // 20)
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, Self, cast
@@ -28,10 +29,10 @@ from faust.types import TP
 
 from learners.errors import MeanderError
 from stream.adapters.failpoints import reach
+from stream.adapters.in_step import in_order
 
 log = logging.getLogger("meander.lane")
 
-BATCH_SIZE = 1000  # records in one event at most
 LOOK = 0.02  # seconds between two looks at a lease that is over
 FETCH_WAIT_MS = 20  # how long a fetch waits at the broker for a first byte
 Row = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]  # timestamp, key, value, headers
@@ -40,6 +41,7 @@ HOOKS: tuple[tuple[type, str], ...] = (
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
     (driver.AIOKafkaConsumerThread, "_commit"),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer"),
+    (driver.AIOKafkaConsumerThread, "_fetch_records"),
     (driver.AIOKafkaConsumerThread, "on_start"),
     (driver.AIOKafkaConsumerThread, "on_partitions_assigned"),
     (GroupCoordinator, "_do_heartbeat"),
@@ -123,20 +125,34 @@ def awake_or_asleep() -> float:
 
 
 class LaneScheduler(DefaultSchedulingStrategy):
-    """Yields one `Batch` for each partition and at most `BATCH_SIZE` records.
+    """Yields one `Batch` for each partition and at most `MOST` records.
 
-    Labels and control records of a poll come before its events: what was known first is applied first. Of
-    partitions with many records each gets its turn: who has caught up does not wait for all of another's.
+    Control records of a poll come first, labels and events of a partition as they came: what was known first
+    is applied first. Of partitions with many records each gets its turn: who has caught up does not wait for
+    all of another's.
     """
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """See the class."""
-        for events in (False, True):
-            chosen = {tp: found for tp, found in records.items() if tp.topic.endswith(".events") is events}
-            for start in range(0, max(map(len, chosen.values()), default=0), BATCH_SIZE):
-                for tp, found in chosen.items():
-                    if part := found[start : start + BATCH_SIZE]:
-                        yield tp, Batch.of(tp.topic, tp.partition, part)
+        partitions: dict[int, dict[str, tuple[TP, list[Any]]]] = {}
+        for tp, found in records.items():
+            partitions.setdefault(tp.partition, {})[tp.topic.rpartition(".")[2]] = tp, found
+        turns = deque(map(_batches, partitions.values()))
+        while turns:
+            turn = turns.popleft()
+            if (batch := next(turn, None)) is not None:
+                yield batch
+                turns.append(turn)
+
+
+def _batches(inputs: Mapping[str, tuple[TP, list[Any]]]) -> Iterator[tuple[TP, "Batch"]]:
+    """Yield what a poll brought of one partition, by topic."""
+    found = {source: records for source, (_, records) in inputs.items()}
+    for source, records in in_order(
+        found.get("control", ()), found.get("events", ()), found.get("labels", ())
+    ):
+        tp = inputs[source][0]
+        yield tp, Batch.of(tp.topic, tp.partition, records)
 
 
 class LaneSchema(faust.Schema[Any, Any]):
@@ -230,7 +246,7 @@ class Flow:
 
 
 class LaneThread(driver.AIOKafkaConsumerThread):
-    """Fetches with a short wait, and tells the lease of heartbeats.
+    """Fetches with a short wait, keeps labels and events in step, and tells the lease of heartbeats.
 
     aiokafka has one fetch under way to a broker. While events are being processed it asks for the other
     topics alone, and where these are silent Faust's fixed wait of 1.5 s holds the events up.
@@ -241,6 +257,25 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"  # as recovery reads: both must see the same inputs
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  as in the class above
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Any]]:
+        """Return what was fetched, as far as `InStep` lets it; wait where nothing was."""
+        step = cast(Any, self.app).lane.in_step
+        stops = step.stops
+        wanted = step.wanted(active_partitions)
+        found: Mapping[TP, list[Any]] = {}
+        if wanted:
+            wait = step.patience(timeout)
+            found = await super()._fetch_records(consumer, wanted, wait, max_records)
+        if stops != step.stops or not self.consumer.flow_active:
+            return {}  # positions are sought anew
+        return cast(Mapping[TP, list[Any]], step.due(found, lambda tp: _unread(consumer, tp)))
 
     async def on_start(self) -> None:
         """Start, and follow the heartbeats."""
@@ -261,6 +296,7 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         """Begin the lease: the group has just named this member an owner."""
         lease = cast(Any, self.app).lane.lease
         lease.renew(lease.clock())
+        cast(Any, self.app).lane.in_step.stop()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -278,6 +314,15 @@ class LaneThread(driver.AIOKafkaConsumerThread):
             log.warning("commit.failed error=%r", error)
             return False
         return True
+
+
+def _unread(consumer: Any, tp: TP) -> bool:
+    """Whether a partition holds records not taken yet, as far as the last fetch tells; True before any."""
+    assignment = consumer._subscription.subscription.assignment
+    state = None if assignment is None else assignment.state_value(tp)
+    if state is None or not state.has_valid_position or state.highwater is None:
+        return True
+    return bool(state.position < min(state.highwater, state.lso or 0))
 
 
 class LaneConsumer(driver.Consumer):
@@ -322,6 +367,7 @@ class LaneConsumer(driver.Consumer):
             return
         held = self.assignment()
         wanted = {tp: offset for tp, offset in lane.positions().items() if tp in held}
+        lane.in_step.stop()
         try:
             if wanted:
                 await self.seek_wait(wanted)

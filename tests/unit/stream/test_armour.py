@@ -213,18 +213,20 @@ def test_a_broker_that_is_not_asked_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_whoever_has_caught_up_does_not_wait_for_anothers_backlog() -> None:
-    """Of a poll labels come first, then each partition's events in turn, a batch at a time, in order."""
+    """Labels that were there before come first, then each partition's events in turn, a batch at a time."""
     sizes = {("n.events", 0): 3500, ("n.events", 1): 2, ("n.labels", 1): 1200, ("n.events", 2): 1001}
     poll = {
-        TP(topic, number): [SimpleNamespace(offset=n, timestamp=n) for n in range(size)]
+        TP(topic, number): [
+            SimpleNamespace(offset=n, timestamp=n + 5000 * topic.endswith("events")) for n in range(size)
+        ]
         for (topic, number), size in sizes.items()
     }
     batches = list(LaneScheduler().iterate(poll))
     order = [(tp.topic[2:], tp.partition, len(batch)) for tp, batch in batches]
     assert order == [
-        ("labels", 1, 1000), ("labels", 1, 200),
-        ("events", 0, 1000), ("events", 1, 2), ("events", 2, 1000),
-        ("events", 0, 1000), ("events", 2, 1), ("events", 0, 1000), ("events", 0, 500),
+        ("events", 0, 1000), ("labels", 1, 1000), ("events", 2, 1000),
+        ("events", 0, 1000), ("labels", 1, 200), ("events", 2, 1),
+        ("events", 0, 1000), ("events", 1, 2), ("events", 0, 500),
     ]  # fmt: skip
     for tp, found in poll.items():
         assert [record for place, batch in batches if place == tp for record in batch] == found
