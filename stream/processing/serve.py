@@ -277,7 +277,10 @@ class Serve:
             example.label = self._assumed
             self.settled.add(identifier, Fate.ASSUMED, example, self.scored)
             found.append(example)
-        while len(early) and (deadline := early.oldest()) is not None and deadline < now:
+        for _ in range(most - count):
+            deadline = early.oldest() if len(early) else None
+            if deadline is None or deadline >= now:
+                break
             early.pop_oldest()
             self._unmatched()
         return count, found

@@ -6,7 +6,7 @@ stands at the head of the agenda. Nor does any single call take long: the journa
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, takewhile
 from struct import Struct as Layout
 from typing import Any, Generic, TypeVar, cast
@@ -19,6 +19,8 @@ HOT = 1024  # a label that comes within so many events finds its prediction unpa
 HEAD = Layout("<qqI")  # sequence number, time in milliseconds, segment it stands in
 NOWHERE = 0xFFFFFFFF  # a segment's number of what stands in none; of what no longer stands in it, any
 FRAME = 5_000  # entries appended in one piece
+SHARDS = 64  # dicts that hold what is written: making room in one of a million entries takes 0.1 s
+LOOKS = 4  # ids that are looked at for each entry that is to be written again, some of which are gone
 
 
 class Shelf(Generic[T]):
@@ -60,21 +62,36 @@ class Shelf(Generic[T]):
         size: int = SIZE,
     ) -> None:
         self._pack, self._unpack, self._most_hot = pack, unpack, hot
-        # in no segment yet, in order of coming; and in one: what was written first stands first
-        self._fresh: dict[str, tuple[int, int, T] | bytes] = {}
-        self._kept: dict[str, bytes] = {}
+        self._fresh: dict[str, tuple[int, int, T] | bytes] = {}  # in no segment yet, in order of coming
         self._hot: deque[tuple[str, int]] = deque()  # candidates for packing, oldest first
         self._agenda, self._listed = Agenda(), -1  # it has everything up to this number
         self.floor = FAR
         self.segments = Segments(name, size)
         self._gone: list[int] = []  # sequence numbers that stand in a segment and are no more
+        self._again: list[str] = []  # ids written to segments that do not count any more
+        self._keep([])
+
+    def _keep(self, entries: Iterable[tuple[str, bytes]]) -> None:
+        """Hold this, and nothing else, as written."""
+        shards = self._kept = tuple(dict[str, bytes]() for _ in range(SHARDS))
         self._live: dict[int, int] = {}  # segment number -> how many of its entries are still here
+        self._written: dict[int, list[str]] = {}  # -> ids written to it, some of which may be gone
+        for identifier, data in entries:
+            shards[hash(identifier) % SHARDS][identifier] = data
+            self._written.setdefault(HEAD.unpack_from(data)[2], []).append(identifier)
+        self._live.update((segment, len(written)) for segment, written in self._written.items())
+        self._count = sum(self._live.values())
+        self._since = self._lost = (
+            0  # segments before this one do not count; how many entries of theirs are here
+        )
+        self._again.clear()
+        self._gone.clear()
 
     def __len__(self) -> int:
-        return len(self._fresh) + len(self._kept)
+        return len(self._fresh) + self._count
 
     def __contains__(self, identifier: object) -> bool:
-        return identifier in self._fresh or identifier in self._kept
+        return identifier in self._fresh or identifier in self._kept[hash(identifier) % SHARDS]
 
     def put(self, identifier: str, number: int, time: int, value: T) -> int:
         """Keep a value under an id that is not here yet; numbers must rise. Returns how many are here."""
@@ -86,7 +103,7 @@ class Shelf(Generic[T]):
         hot.append((identifier, number))
         if len(hot) > self._most_hot:
             self._cool()
-        return len(fresh) + len(self._kept)
+        return len(fresh) + self._count
 
     def _cool(self) -> None:
         identifier, number = self._hot.popleft()
@@ -107,12 +124,16 @@ class Shelf(Generic[T]):
             return found[2]
         data = cast(bytes | None, found)
         if data is None:
-            data = self._kept.pop(identifier, None)
+            data = self._kept[hash(identifier) % SHARDS].pop(identifier, None)
             if data is None:
                 return None
+            self._count -= 1
             number, time, segment = HEAD.unpack_from(data)
-            self._gone.append(number)
-            self._live[segment] -= 1
+            if segment < self._since:
+                self._lost -= 1
+            else:
+                self._gone.append(number)
+                self._live[segment] -= 1
         else:
             number, time, _ = HEAD.unpack_from(data)
         self._agenda.remove(number)
@@ -120,7 +141,7 @@ class Shelf(Generic[T]):
 
     def peek(self, identifier: str) -> T | None:
         """Return what stands under an id, and leave it there; None when there is nothing."""
-        found = self._fresh.get(identifier) or self._kept.get(identifier)
+        found = self._fresh.get(identifier) or self._kept[hash(identifier) % SHARDS].get(identifier)
         return None if found is None else self._value(identifier, found)
 
     def _value(self, identifier: str, found: tuple[int, int, T] | bytes) -> T:
@@ -161,15 +182,17 @@ class Shelf(Generic[T]):
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Yield ids and values; what is packed is unpacked for it."""
-        for identifier, found in chain(self._kept.items(), self._fresh.items()):
+        for identifier, found in self._entries():
             yield identifier, self._value(identifier, found)
+
+    def _entries(self) -> "Iterator[tuple[str, tuple[int, int, T] | bytes]]":
+        return chain(*(shard.items() for shard in self._kept), self._fresh.items())
 
     # -- state -------------------------------------------------------------------------------------
 
     def whole(self) -> list[tuple[str, bytes]]:
         """Return everything, in order of coming: for a snapshot that needs no journal."""
-        held = chain(self._kept.items(), self._fresh.items())
-        found = [(i, self._packed(entry, NOWHERE)) for i, entry in held]
+        found = [(i, self._packed(entry, NOWHERE)) for i, entry in self._entries()]
         return sorted(found, key=lambda pair: HEAD.unpack_from(pair[1])[0])
 
     def _packed(self, entry: tuple[int, int, T] | bytes, segment: int) -> bytes:
@@ -181,13 +204,14 @@ class Shelf(Generic[T]):
 
     def fill(self, entries: list[tuple[str, bytes]]) -> None:
         """Begin with what `whole` returned."""
-        self._fresh, self._kept, self._live, self._gone = dict(entries), {}, {}, []
+        self._fresh = dict(entries)
+        self._keep([])
         self._reset()
 
     def _reset(self) -> None:
         """Make the agenda of what is here, all of it packed."""
         self._hot.clear()
-        held = cast(Iterator[tuple[str, bytes]], chain(self._kept.items(), self._fresh.items()))
+        held = cast(Iterator[tuple[str, bytes]], self._entries())
         heads = ((identifier, HEAD.unpack_from(data)) for identifier, data in held)
         entries = [(time, number, identifier) for identifier, (number, time, _) in heads]
         self._agenda = Agenda(entries)
@@ -197,7 +221,7 @@ class Shelf(Generic[T]):
     @property
     def unwritten(self) -> int:
         """How many entries stand in no segment yet."""
-        return len(self._fresh)
+        return len(self._fresh) + self._lost
 
     def append(self, most: int | None = None) -> list[Appended]:
         """Return what must be appended to the journal so that it tells what is here now.
@@ -211,41 +235,67 @@ class Shelf(Generic[T]):
             Only so many of the entries that are not written yet. None: all.
         """
         self._list()  # what is packed is listed
-        fresh, segments = self._fresh, self.segments
-        count = len(fresh) if most is None else min(most, len(fresh))
+        count = self.unwritten if most is None else min(most, self.unwritten)
         gone, self._gone = self._gone, []
         appended: list[Appended] = []
         for start in range(0, count if count or not gone else 1, FRAME):
-            segment = segments.number
-            chosen = list(islice(fresh.items(), min(FRAME, count - start)))
-            frame = [(i, self._packed(entry, segment)) for i, entry in chosen]
-            for identifier, _ in chosen:
-                del fresh[identifier]
-            self._kept.update(frame)
-            self._live[segment] = self._live.get(segment, 0) + len(frame)
-            appended += segments.append([frame, gone])
+            frame = self._frame(min(FRAME, count - start), bounded=most is not None)
+            appended += self._append(frame, gone)
             gone = []
         return appended + self._clean()
 
+    def _frame(self, most: int, *, bounded: bool) -> list[tuple[str, bytes]]:
+        """Return so many of the entries that are not written yet, as they are to be written."""
+        segment, fresh = self.segments.number, self._fresh
+        chosen = list(islice(fresh.items(), most))
+        for identifier, _ in chosen:
+            del fresh[identifier]
+        self._count += len(chosen)
+        frame = [(identifier, self._packed(entry, segment)) for identifier, entry in chosen]
+        missing = most - len(frame)
+        if missing and self._lost:
+            frame += self._taken(
+                self._again, lambda of: of < self._since, missing, LOOKS * missing if bounded else None
+            )
+            self._lost -= len(frame) - len(chosen)
+        return frame
+
+    def _taken(
+        self, names: list[str], wanted: Callable[[int], bool], most: int, looks: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Take ids from the end of a list; return those of wanted segments, as they are to be written."""
+        found: list[tuple[str, bytes]] = []
+        into, kept = self.segments.number, self._kept
+        while names and len(found) < most and looks != 0:
+            looks = None if looks is None else looks - 1
+            identifier = names.pop()
+            data = kept[hash(identifier) % SHARDS].get(identifier)
+            if data is not None and wanted(HEAD.unpack_from(data)[2]):
+                found.append((identifier, self._packed(data, into)))
+        return found
+
+    def _append(self, frame: list[tuple[str, bytes]], gone: list[int]) -> list[Appended]:
+        segment, kept = self.segments.number, self._kept
+        for identifier, data in frame:
+            kept[hash(identifier) % SHARDS][identifier] = data
+        self._live[segment] = self._live.get(segment, 0) + len(frame)
+        self._written.setdefault(segment, []).extend(identifier for identifier, _ in frame)
+        return self.segments.append([frame, gone])
+
     def _clean(self) -> list[Appended]:
         """Give up segments that hold little, one frame at a time."""
-        segments, kept = self.segments, self._kept
         appended: list[Appended] = []
-        for number in segments.worth_dropping(self._live):
-            alive, into = self._live.get(number, 0), segments.number
-            moved = list(islice(kept.items(), min(alive, FRAME)))  # what was written first stands first
-            again = [(identifier, self._packed(entry, into)) for identifier, entry in moved]
-            for identifier, data in again:
-                del kept[identifier]
-                kept[identifier] = data
+        for number in self.segments.worth_dropping(self._live):
+            alive = self._live.get(number, 0)
+            again = self._taken(self._written[number], number.__eq__, min(alive, FRAME)) if alive else []
             if alive > len(again):
                 self._live[number] = alive - len(again)
             else:
                 self._live.pop(number, None)
-                segments.drop(number)
+                self._written.pop(number, None)
+                self.segments.drop(number)
             if again:
-                self._live[into] = self._live.get(into, 0) + len(again)
-                appended += segments.append([again, []])
+                appended += self._append(again, [])
         return appended
 
     def replay(self, chunks: Iterator[tuple[int, Any]]) -> None:
@@ -258,19 +308,15 @@ class Shelf(Generic[T]):
                 number, time, _ = HEAD.unpack_from(data)
                 found.pop(number, None)  # written again: its place is here now
                 found[number] = identifier, HEAD.pack(number, time, segment) + data[HEAD.size :]
-        self._fresh, self._kept, self._live, self._gone = {}, dict(found.values()), {}, []
-        for data in self._kept.values():
-            segment = HEAD.unpack_from(data)[2]
-            self._live[segment] = self._live.get(segment, 0) + 1
+        self._fresh = {}
+        self._keep(found.values())
         self._reset()
 
     def write_all_again(self) -> None:
         """Take nothing in the journal for granted: what is here is to be written again."""
-        more: dict[str, Any] = self._kept
-        fewer: dict[str, Any] = self._fresh
-        if len(more) < len(fewer):
-            more, fewer = fewer, more
-        more.update(fewer)
-        self._fresh, self._kept = more, {}
-        self._live, self._gone = {}, []
+        for written in self._written.values():
+            self._again += written
+        self._live, self._written, self._lost = {}, {}, self._count
+        self._gone.clear()
         self.segments.forget()
+        self._since = self.segments.number

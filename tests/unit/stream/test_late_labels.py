@@ -13,6 +13,18 @@ LABEL = {"classes": ["no", "yes"], "ttl": "1h", "idle": "10m"}
 MINUTE = 60_000
 
 
+def restarted(processor: Processor) -> Processor:
+    """Return what goes on from a checkpoint of it, which may be told in pieces of the same segment."""
+    stored: dict[str, bytes] = {}
+    data, appended = processor.checkpoint()
+    for segment, more in appended:
+        stored[segment] = stored.get(segment, b"") + more
+    other = Processor(processor.definition)
+    other._keys = processor._keys
+    other.restore(data, read=lambda segment, length: stored[segment][:length])
+    return other
+
+
 class Partition:
     """A processor, and records numbered as they come; times in minutes."""
 
@@ -267,13 +279,7 @@ def test_a_restart_in_the_middle_of_an_expiry_changes_nothing() -> None:
     whole = Processor(made)
     run(whole, inputs.all[: first + 1])
     assert (whole.books.expired, len(whole.serve.pending)) == (MOST_AT_ONCE, MOST_AT_ONCE + 301)
-    stored: dict[str, bytes] = {}
-    data, appended = whole.checkpoint()
-    for segment, more in appended:
-        stored[segment] = stored.get(segment, b"") + more
-    other = Processor(made)
-    other._keys = whole._keys
-    other.restore(data, read=lambda segment, length: stored[segment][:length])
+    other = restarted(whole)
     rest = inputs.all[first + 1 :]
     assert run(whole, rest) == run(other, rest)
     assert whole.serve.state() == other.serve.state()
@@ -291,6 +297,18 @@ def test_ids_nobody_knows_are_bounded() -> None:
     partition.label("a", 10)
     partition.event("b", 10)
     assert (books.early, books.learned, books.unaccounted) == (0, 1, 0)
+
+
+def test_one_input_ends_no_more_waits_than_an_answer_can_wait_for() -> None:
+    """Thousands of labels whose event never came are over at once: they go a thousand at a time."""
+    partition = Partition(early_ttl="5m", idle="0s")
+    for n in range(2500):
+        partition.label(f"nobody{n}", n / 1000)
+    left = []
+    for minute in range(100, 103):
+        partition.event(f"e{minute}", minute)
+        left.append(partition.p.books.early)
+    assert left == [2500 - MOST_AT_ONCE, 2500 - 2 * MOST_AT_ONCE, 0]
 
 
 def test_an_event_sent_again_takes_no_label_from_the_first() -> None:
@@ -314,12 +332,7 @@ def test_a_correction_while_a_snapshot_fails_loses_nothing() -> None:
     partition.p.checkpoint()  # on its way to the store, which will refuse it
     partition.label("c", 2, "no", corrects=True)
     partition.p.write_all_again()
-    data, appended = partition.p.checkpoint()
-    stored: dict[str, bytes] = {}
-    for segment, more in appended:
-        stored[segment] = stored.get(segment, b"") + more
-    other = Processor(partition.p.definition)
-    other.restore(data, read=lambda segment, length: stored[segment][:length])
+    other = restarted(partition.p)
     assert other.serve.settled.whole() == partition.p.serve.settled.whole()
     assert [other.serve.knows(identifier) for identifier in "abcd"] == [True, True, True, False]
 
