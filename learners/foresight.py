@@ -2,14 +2,16 @@
 
 Answers that got their label are sorted into bins by their level (see `learners.tasks.Task.level`): each
 bin knows the mean loss of the last of them. What was answered of late, label or not, is expected to lose
-what its bins lost. That sees other answers than before (data drift, another mix of easy and hard), and
-nothing else: where the world changes and the answers stay as they were (concept drift), it goes on as if
-nothing had happened.
+what the last answers with a label lost, and as much more or less as its bins lose more or less than theirs
+(a difference estimator: what bins have seen may be long ago, and errors grow or shrink in all of them).
+That sees other answers than before (data drift, another mix of easy and hard), and nothing else: where the
+world changes and the answers stay as they were (concept drift), it goes on as if nothing had happened.
 
 References
 ----------
 B. Zadrozny, C. Elkan, *Obtaining calibrated probability estimates from decision trees and naive Bayesian
 classifiers*, ICML 2001 (binning).
+W. G. Cochran, *Sampling Techniques*, 1977, chapter 7 (difference estimator).
 """
 
 from bisect import bisect_left
@@ -22,7 +24,7 @@ from learners.scores import FADING
 from learners.tasks import Task
 
 BINS = 20  # of the answers of models; as many of those of rules
-WINDOW = 512  # answers that the present is made of
+WINDOW = 512  # answers that the present is made of, and labels that what is known last is
 BITS = 9  # events of a block: 2 ** 9
 MOST_BLOCKS = 2048  # a million events; labels that come later still are counted, their block is not
 LEAST = 50  # labels without which nothing is said
@@ -74,6 +76,7 @@ class State(Struct):
     blocks: dict[int, Block]
     deviation: float
     judged: int
+    known: list[tuple[int, float, float]] = []
 
 
 class Foresight:
@@ -90,6 +93,9 @@ class Foresight:
         self._counts, self._losses = [0] * (2 * BINS), [0.0] * (2 * BINS)  # labels, and their mean loss
         self._sizes = [0.0] * (2 * BINS)  # mean absolute error, where answers are numbers
         self._recent: deque[int] = deque(maxlen=WINDOW)  # bins of the last answers
+        self._known: deque[tuple[int, float, float]] = deque(
+            maxlen=WINDOW
+        )  # bin, loss, size: with their label
         self.blocks: dict[int, Block] = {}
         self._number, self._block = -1, Block(0)
         self._last: float | None = None  # expected when the last block was full
@@ -154,6 +160,7 @@ class Foresight:
             if number is None:
                 continue
             at = _bin(number, level)
+            self._known.append((at, loss, size))
             n = counts[at] = counts[at] + 1
             rate = 1.0 / (n if n < FADING else FADING)
             losses[at] += (loss - losses[at]) * rate
@@ -175,18 +182,14 @@ class Foresight:
         self._sum_up()
         means, counts = self._sizes if sizes else self._losses, [min(n, FADING) for n in self._counts]
         labels, answers = sum(counts), self._recent
-        if labels < LEAST or not answers:
+        if labels < LEAST or not answers or not self._known:
             return None
         overall = sum(n * mean for n, mean in zip(counts, means, strict=True)) / labels
-        waiting = [0] * (2 * BINS)
-        for at in answers:
-            waiting[at] += 1
-        total = sum(
-            many * (n * mean + PRIOR * overall) / (n + PRIOR)
-            for many, n, mean in zip(waiting, counts, means, strict=True)
-            if many
-        )
-        return total / len(answers)
+        worth = [(n * mean + PRIOR * overall) / (n + PRIOR) for n, mean in zip(counts, means, strict=True)]
+        lost: float = sum(size if sizes else loss for _, loss, size in self._known) / len(self._known)
+        by_bins: float = sum(worth[at] for at, _, _ in self._known) / len(self._known)
+        expected = max(0.0, lost + sum(worth[at] for at in answers) / len(answers) - by_bins)
+        return expected if sizes else min(expected, 1.0)
 
     @property
     def answers(self) -> int:
@@ -227,7 +230,7 @@ class Foresight:
         self._sum_up()
         return State(
             self._counts, self._losses, self._sizes, list(self._recent), self.blocks,
-            self._deviation, self._judged,
+            self._deviation, self._judged, list(self._known),
         )  # fmt: skip
 
     def resume(self, state: State) -> None:
@@ -236,6 +239,7 @@ class Foresight:
         self._recent = deque(state.recent, WINDOW)
         self.blocks = dict(state.blocks)
         self._deviation, self._judged = state.deviation, state.judged
+        self._known = deque(state.known, WINDOW)
         if self.blocks:
             self._number, self._block = next(reversed(self.blocks.items()))
             before = list(self.blocks.values())[-2:-1]

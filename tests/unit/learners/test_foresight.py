@@ -55,6 +55,20 @@ def test_concept_drift_is_invisible_until_labels_come_and_its_error_says_so_then
     assert (seen.deviation or 0.0) < -0.3
 
 
+def test_errors_that_grow_for_all_answers_alike_are_followed_once_labels_tell() -> None:
+    """Though bins remember when they were smaller: of numbers that is the rule, not the exception."""
+    rng, seen, errors = random.Random(5), foresight(), []
+    for ordinal in range(6000):
+        p = rng.random()
+        seen.answered(ordinal, ordinal * 1000, 1, p)
+        errors.append((p, p * ordinal / 100))
+        if ordinal >= 100:
+            p, size = errors[ordinal - 100]
+            seen.labelled(ordinal - 100, 1, p, 0.0, size)
+    truth = sum(size for _, size in errors[-500:]) / 500
+    assert seen.expected(sizes=True) == pytest.approx(truth, rel=0.04)
+
+
 def test_nothing_is_said_from_too_few_labels() -> None:
     """And nothing of answers that nobody gave."""
     seen = foresight()
