@@ -52,7 +52,10 @@ RIVALS = {
         ("throughput", "latency"),
         share=0.2,
     ),
+    "meander-fast": Rival([PYTHON, "meander_worker.py", "fast"], ("throughput",)),
+    "meander-transactions": Rival([PYTHON, "meander_worker.py", "transactions"], ("throughput", "latency")),
 }
+FIELD = [rival for rival in RIVALS if not rival.startswith("meander-")]
 REFERENCES: dict[Case, str] = {"throughput": "raw", "labels": "raw-join", "latency": "raw"}
 
 
@@ -304,7 +307,7 @@ def measure(options: Options, brokers: str, folder: Path) -> list[Run]:
 @click.option("--events", default=200_000, show_default=True, help="Events a run (faust: a fifth of it).")
 @click.option("--rounds", default=3, show_default=True, help="Each rival once a round; medians are reported.")
 @click.option("--partitions", default="1,4", show_default=True, help="Numbers of partitions.")
-@click.option("--only", default=",".join(RIVALS), show_default=True, help="Rivals.")
+@click.option("--only", default=",".join(FIELD), show_default=True, help="Rivals.")
 @click.option("--cases", default=",".join(TITLES), show_default=True, help="Cases.")
 @click.option("--seconds", default=10.0, show_default=True, help="Length of a latency run.")
 @click.option(

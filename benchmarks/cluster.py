@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from workload import Row, Setup
 
@@ -72,6 +72,7 @@ class Topics:
                 "group.id": f"{setup.name}-driver",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
             }
         )
 
@@ -153,16 +154,16 @@ class Topics:
 
     def _read(self, topic: str) -> Iterator[tuple[int, bytes]]:
         partitions = [TopicPartition(topic, p, 0) for p in range(self.setup.partitions)]
-        ends = {p.partition: self._consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions}
-        left = sum(ends.values())
         self._consumer.assign(partitions)
+        left = len(partitions)  # those whose end was not seen: offsets alone do not tell, markers take some
         while left > 0:
             messages = self._consumer.consume(5000, 5)
             if not messages:
-                raise RuntimeError(f"{topic}: {left} records could not be read")
+                raise RuntimeError(f"{topic}: {left} partitions could not be read to their ends")
             for message in messages:
-                value = message.value()
-                if message.error() is None and value is not None:
-                    left -= 1
+                error, value = message.error(), message.value()
+                if error is not None:
+                    left -= error.code() == KafkaError._PARTITION_EOF
+                elif value is not None:
                     yield message.timestamp()[1], value
         self._consumer.unassign()

@@ -1,6 +1,7 @@
-"""Meander as its user runs it: a definition file and ``meander worker``.
+"""Meander as its user runs it: a definition file and ``meander worker``. ``meander_worker.py [VARIANT]``.
 
-Contract checks, champion, rule, baseline and drift detector are on; snapshots are fsynced every second.
+Contract checks, champion, rule, baseline and drift detector are on; snapshots are fsynced every second. With
+``fast`` the models are those of the preset, in a blend; with ``transactions`` outputs go in transactions.
 """
 
 import os
@@ -9,7 +10,14 @@ from pathlib import Path
 
 from workload import FEATURES, Setup
 
+from learners.presets import ROSTERS
+
 setup = Setup.read()
+variant = sys.argv[1] if len(sys.argv) > 1 else ""
+models = {"lr": "logistic_regression"}
+if variant == "fast":
+    models = {seat.slot: seat.recipe for seat in ROSTERS["binary"]["fast"]}
+roster = "\n".join(f'[models.{slot}]\nrecipe = "{recipe}"' for slot, recipe in models.items())
 features = "\n".join(f"[features.{name}]\nmin = -1000\nmax = 1000" for name in FEATURES)
 definition = f"""
 name = "{setup.name}"
@@ -21,8 +29,7 @@ classes = [false, true]
 
 {features}
 
-[models.lr]
-recipe = "logistic_regression"
+{roster}
 
 [rules.high]
 when = "x1 > 1"
@@ -37,6 +44,7 @@ detector = "ADWIN"
 [kafka]
 brokers = "{setup.brokers}"
 partitions = {setup.partitions}
+transactions = {str(variant == "transactions").lower()}
 
 [snapshots]
 folder = "snapshots"
