@@ -23,6 +23,7 @@ from producers.connection import (
     kafka_options,
     partition_counts,
 )
+from producers.words import counted
 from stream.settings import Kafka
 
 __all__ = ["DeliveryError", "Publisher", "Undelivered", "kafka_options", "partition_of"]
@@ -61,8 +62,8 @@ class DeliveryError(MeanderError):
         self.undelivered, self.cause = tuple(undelivered), cause
         first = self.undelivered[0]
         super().__init__(
-            f"{len(self.undelivered)} records were not acknowledged, the first on {first.topic} with key "
-            f"{first.key.decode(errors='replace')!r}: {cause}. "
+            f"{counted(len(self.undelivered), 'record')} not acknowledged, the first on {first.topic} with "
+            f"key {first.key.decode(errors='replace')!r}: {cause}. "
             "Sending them again is safe: an id is answered once"
         )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from producers.orders import Change
+from producers.words import counted
 
 HORIZON = 1000  # rows after a change within which a signal is about it
 
@@ -45,10 +46,10 @@ class Verdict(Struct, frozen=True):
 
     def sentence(self) -> str:
         """Return it in one line."""
-        found = f"{len(self.delays)} of {len(self.delays) + len(self.missed)} changes signalled"
+        found = f"{len(self.delays)} of {counted(len(self.delays) + len(self.missed), 'change')} signalled"
         delay = f", mean delay {self.mean_delay:.0f}" if self.delays else ""
         alarms = ", ".join(f"{n} {kind}" for kind, n in sorted(self.false.items())) or "none"
-        return f"{found}{delay}; false alarms in {self.rows:,} rows: {alarms}"
+        return f"{found}{delay}; false alarms in {counted(self.rows, 'row')}: {alarms}"
 
 
 def judge(

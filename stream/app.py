@@ -14,7 +14,6 @@ from monitoring.ask import Counter
 from monitoring.console import add_console, guard_of
 from monitoring.metrics import registry_of
 from monitoring.probes import add_probes
-from producers.connection import kafka_options
 from stream.adapters.faust_app import MeanderApp, create_app
 from stream.adapters.faust_worker import Lane
 from stream.adapters.kafka_log import KafkaLog
@@ -53,8 +52,7 @@ def build_app(settings: Settings) -> MeanderApp:
 
 def open_log(settings: Settings) -> KafkaLog:
     """Return a reader of the deployment's topics."""
-    name, kafka = settings.definition.name, settings.kafka
-    return KafkaLog(name, exact_ends=not kafka.embedded, **kafka_options(kafka))
+    return KafkaLog(settings.definition.name, settings.kafka)
 
 
 def open_states(settings: Settings, partition: int) -> StoredStates:

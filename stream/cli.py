@@ -46,6 +46,9 @@ COMMANDS = (
 )
 
 
+REMEDY = "Is the broker well, and are the topics there (meander topics list)?"
+
+
 class _Lazy(click.Group):
     """Loads a command's module only when it is asked for, so that ``--help`` is quick."""
 
@@ -66,6 +69,12 @@ class _Lazy(click.Group):
             return super().invoke(ctx)
         except MeanderError as error:
             click.echo(f"meander: {error}", err=True)
+            sys.exit(2)
+        except Exception as error:
+            kafka = sys.modules.get("kafka.errors")  # loaded only where a command talks to Kafka
+            if kafka is None or not isinstance(error, kafka.KafkaError):
+                raise
+            click.echo(f"meander: Kafka does not do what was asked: {error}. {REMEDY}", err=True)
             sys.exit(2)
 
 

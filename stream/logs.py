@@ -93,8 +93,8 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(ReadableFormatter() if stream.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    for chatty in ("kafka", "aiokafka"):  # each connection it opens on a restore
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it raises is told by whoever asked it
 
 
 def readable(line: str) -> str:

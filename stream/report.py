@@ -15,6 +15,7 @@ from river import dummy, stats
 
 from learners.definition import Definition
 from learners.lineage import Transition
+from producers.words import counted
 from stream.messages import Prediction
 from stream.report_chart import format_score
 from stream.report_page import headline, render
@@ -311,7 +312,7 @@ def summary(result: dict[str, Any]) -> str:
     columns = [name for name in _TERMINAL if name in result["served"]]
     width = min(24, max(len(name) for name in rows))
     lines = [
-        f"{result['name']}: {result['events']:,} events, {result['labels']:,} labels"
+        f"{result['name']}: {counted(result['events'], 'event')}, {counted(result['labels'], 'label')}"
         + (f", {speed:,.0f} events a second" if speed else ""),
         headline(result),
         " " * width + "".join(f"{_TERMINAL[column]:>11}" for column in columns),

@@ -7,7 +7,9 @@ from typing import Any, Self, cast
 from kafka import KafkaConsumer, TopicPartition
 
 from learners.errors import MeanderError
+from producers.connection import explained, kafka_options
 from stream.messages import Record
+from stream.settings import Kafka
 
 POLL_MS = 500
 PATIENCE_POLLS = 60
@@ -20,14 +22,14 @@ class KafkaLog:
     ----------
     name
         Of the deployment.
-    exact_ends
-        Whether the broker tells the end of a log exactly. The embedded one tells where its last batch begins.
-    **options
-        Connection options of kafka-python: ``bootstrap_servers`` and security.
+    kafka
+        How the broker is reached.
     """
 
-    def __init__(self, name: str, *, exact_ends: bool = True, **options: Any) -> None:
-        self._name, self._exact_ends, self._options = name, exact_ends, options
+    def __init__(self, name: str, kafka: Kafka) -> None:
+        self._name, self._kafka = name, kafka
+        # the embedded broker tells where its last batch begins, not where the log ends
+        self._exact_ends = not kafka.embedded
         self._consumers: dict[str, KafkaConsumer] = {}
 
     def __enter__(self) -> Self:
@@ -45,17 +47,24 @@ class KafkaLog:
         self._consumers.clear()
 
     def _consumer(self, purpose: str) -> KafkaConsumer:
-        """Return the connection for a purpose: one for questions, one for each topic that is read."""
+        """Return the connection for a purpose: one for questions, one for each topic that is read.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            When no broker answers.
+        """
         if purpose not in self._consumers:
-            self._consumers[purpose] = KafkaConsumer(
-                **self._options,
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                max_poll_records=5000,
-                max_partition_fetch_bytes=8 << 20,
-                isolation_level="read_committed",
-            )
+            with explained(self._kafka):
+                self._consumers[purpose] = KafkaConsumer(
+                    **kafka_options(self._kafka),
+                    group_id=None,
+                    enable_auto_commit=False,
+                    auto_offset_reset="none",
+                    max_poll_records=5000,
+                    max_partition_fetch_bytes=8 << 20,
+                    isolation_level="read_committed",
+                )
         return self._consumers[purpose]
 
     def identity(self, topic: str) -> str:

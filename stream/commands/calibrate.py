@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from learners.errors import MeanderError
+from producers.words import counted
 from stream.commands.produce import label_delay
 from stream.settings import Settings, load_settings, parse_settings
 
@@ -83,7 +84,8 @@ def command(
                 curve.verdict = calibration.tried(errors, curve, drift, seed, changes)
             curves.append(curve)
     click.echo(
-        f"{settings.definition.name}: {len(errors.losses):,} labels, mean loss {errors.losses.mean():.3f}; "
+        f"{settings.definition.name}: {counted(len(errors.losses), 'label')}, "
+        f"mean loss {errors.losses.mean():.3f}; "
         f"{len(losses):,} of them drawn again"
     )
     table = _table(curves, rise, changes is not None)

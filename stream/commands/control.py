@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from producers.words import counted
 from stream.logs import printable
 from stream.settings import load_settings
 
@@ -144,7 +145,10 @@ def _follow(board: Any, feed: Any, desk: Any, identifier: str, wait: float) -> i
         if state.status != "accepted":
             return REJECTED if state.rejected else 0
         time.sleep(0.1)
-    click.echo(f"meander: {len(told)} of {state.total} partitions answered. Is a worker missing?", err=True)
+    click.echo(
+        f"meander: {len(told)} of {counted(state.total, 'partition')} answered. Is a worker missing?",
+        err=True,
+    )
     return NO_ANSWER
 
 

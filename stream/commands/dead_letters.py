@@ -15,6 +15,7 @@ import click
 
 from learners.definition import parse_duration
 from learners.errors import DefinitionError, MeanderError
+from producers.words import counted
 from stream.letters import Letter, NotSentError, Resend, Retry, Selection, replacements, shown
 from stream.messages import Reason
 from stream.settings import Settings, load_settings
@@ -122,7 +123,7 @@ def list_(
         total = sum(counts.values())
         by_reason = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
         more = f" (the last {limit} are shown: --limit)" if total > limit else ""
-        click.echo(f"{total} dead letters: {by_reason}{more}" if total else "No dead letters.")
+        click.echo(f"{counted(total, 'dead letter')}: {by_reason}{more}" if total else "No dead letters.")
 
 
 @command.command()
@@ -174,7 +175,7 @@ def export(
             file.write(json.dumps(shown(letter)) + "\n")
             count += 1
     if out:
-        click.echo(f"{count} dead letters written to {out}")
+        click.echo(f"{counted(count, 'dead letter')} written to {out}")
 
 
 @command.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from producers.words import counted
 from stream.settings import Settings, load_settings
 
 ENTITY = ("events", "labels", "predictions", "dead-letters")  # topics whose records carry the entity's key
@@ -48,7 +49,8 @@ def command(definition: str, key: str, operator: str, reason: str, wait: float, 
             click.echo(f"partition {number}: {_listed(counts)} forgotten")
         for topic, count in remains.items():
             click.echo(
-                f"{settings.topic(topic)} still holds {count} records of this key, until its retention ends"
+                f"{settings.topic(topic)} still holds {counted(count, 'record')} of this key, "
+                "until its retention ends"
             )
         click.echo(
             f"Snapshots before this one hold its features until {settings.snapshots.keep} more are taken."

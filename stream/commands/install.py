@@ -8,6 +8,7 @@ import click
 
 from learners.candidate import Origin, read_origin
 from learners.errors import MeanderError
+from producers.words import counted
 from stream.commands.control import carry_out
 from stream.commands.why import when
 from stream.settings import Settings, load_settings
@@ -70,7 +71,9 @@ def states(settings: Settings) -> list[tuple[int, str, Origin, int]]:
 
 def about(origin: Origin) -> str:
     """Return in words what a state has learned from."""
-    span = f"{origin.records:,} records up to {when(origin.until.timestamp)} [{origin.until.position}]"
+    span = (
+        f"{counted(origin.records, 'record')} up to {when(origin.until.timestamp)} [{origin.until.position}]"
+    )
     if origin.version is not None:
         return f"{origin.version}, from {span}"
     return f"{span}, without {', '.join(origin.left_out)}"
@@ -89,7 +92,7 @@ def find(settings: Settings, digest: str) -> tuple[int, str]:
     if len(digest) < SHORTEST or len(found) != 1:
         there = ", ".join(name for _, name, _, _ in known) or "none: meander rebuild makes them"
         raise MeanderError(
-            f"{len(found) or 'no'} states are called {digest}; there are: {there}"
+            f"{counted(len(found), 'state')} called {digest}; there are: {there}"
             if len(digest) >= SHORTEST
             else f"give {SHORTEST} digits of the digest at the least; there are: {there}"
         )

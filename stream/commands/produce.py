@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from producers.words import counted
 from stream.settings import Columns as FileColumns
 from stream.settings import load_settings
 
@@ -172,9 +173,10 @@ def command(
         lost = error
     seconds, count = time.perf_counter() - start, publisher.acknowledged
     click.echo(
-        f"{name}: {load.events_sent:,} events{' with labels inside' if mode == 'inside' else ''} "
-        f"and {load.labels_sent:,} labels sent, "
-        f"{count:,} of {publisher.sent:,} records acknowledged, in {seconds:.1f} s ({count / seconds:,.0f}/s)"
+        f"{name}: {counted(load.events_sent, 'event')}{' with labels inside' if mode == 'inside' else ''} "
+        f"and {counted(load.labels_sent, 'label')} sent, "
+        f"{count:,} of {counted(publisher.sent, 'record')} acknowledged, "
+        f"in {seconds:.1f} s ({count / seconds:,.0f}/s)"
     )
     if lost is not None:
         click.echo(f"meander: {lost}", err=True)

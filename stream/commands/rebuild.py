@@ -11,6 +11,7 @@ import click
 from learners.candidate import Candidate, Scored, digest_of
 from learners.errors import MeanderError
 from learners.lineage import lineage_of
+from producers.words import counted
 from stream.commands.control import carry_out
 from stream.commands.install import about
 from stream.commands.why import transitions_of
@@ -186,7 +187,7 @@ def _show(candidate: Candidate, digest: str) -> None:
     origin = candidate.origin
     click.echo(f"partition {origin.partition}: {about(origin)}")
     if origin.left_out:
-        click.echo(f"  left out: {origin.events:,} events, {origin.labels:,} labels")
+        click.echo(f"  left out: {counted(origin.events, 'event')}, {counted(origin.labels, 'label')}")
     rows = [("", "labels", "then", "now")]
     rows += [(_period(s), f"{s.labels:,}", *_shown(s)) for s in origin.scores]
     widths = [max(len(row[n]) for row in rows) for n in range(4)]
@@ -215,7 +216,7 @@ def _worse(candidate: Candidate) -> str | None:
         return "no label says how good it is. To install it all the same: meander install"
     if scored.now > scored.then:
         return (
-            f"over {scored.labels:,} labels its loss is {scored.now:.4g}, that of what was served "
+            f"over {counted(scored.labels, 'label')} its loss is {scored.now:.4g}, that of what was served "
             f"{scored.then:.4g}. To install it all the same: meander install"
         )
     return None

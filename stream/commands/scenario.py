@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from learners.errors import MeanderError
+from producers.words import counted
 
 
 @click.command()
@@ -37,10 +38,10 @@ def command(name: str | None, seed: int, out: str | None, truth: str | None, def
         raise click.UsageError("Say what to write: --out FILE, --truth FILE, --definition FILE.")
     try:
         if out:
-            click.echo(f"{out}: {write_rows(made.rows(), Path(out)):,} rows")
+            click.echo(f"{out}: {counted(write_rows(made.rows(), Path(out)), 'row')}")
         if truth:
             write_truth(made.changes, Path(truth))
-            click.echo(f"{truth}: {len(made.changes)} changes")
+            click.echo(f"{truth}: {counted(len(made.changes), 'change')}")
         if definition:
             text = "\n".join(toml.document(settings_of(made, name))) + "\n"
             Path(definition).write_text(text, encoding="utf-8")

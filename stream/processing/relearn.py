@@ -24,7 +24,7 @@ from stream.processing.journal import SOURCES, in_order
 from stream.processing.processor import THIS_PROCESS, Processor, position_of
 from stream.processing.rebuild import Progress, check_whole
 from stream.processing.recovery import Tail, begin, first_definition
-from stream.processing.spans import CONTROL, Span, Without, parse_span
+from stream.processing.spans import CONTROL, LABELS, Span, Without, parse_span
 from stream.processing.states import JournaledStates, States
 
 LATELY = 1000  # labels
@@ -169,8 +169,13 @@ def learn_without(
     GoneError
         When records are gone that had been learned from, and that was not accepted.
     MeanderError
-        When nothing lies in the spans.
+        When nothing lies in the spans, or they name labels where these come inside events.
     """
+    if any(span.source == LABELS for span in spans) and not log.bounds(LABELS, partition)[1]:
+        raise MeanderError(
+            f"partition {partition} has no label on the labels topic: labels come inside events here. "
+            "Leave out the events that carry them, e.g. 1000..2000"
+        )
     tail = Tail(log, partition, {})
     if not accept_loss:
         check_whole(partition, log, tail, {})

@@ -435,3 +435,5 @@ def test_nothing_to_leave_out_is_told() -> None:
     world.rows(0, 50)
     with pytest.raises(MeanderError, match=r"no event and no label lies in events:900\.\.950"):
         world.without("900..950")
+    with pytest.raises(MeanderError, match="labels come inside events here"):
+        world.without("labels:5..9", "10..20")
