@@ -95,6 +95,8 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     logging.captureWarnings(capture=True)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it raises is told by whoever asked it
+    # what is no HTTP would leave a trace in the log each time; what fails in us, the guard tells
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 def readable(line: str) -> str:

@@ -92,7 +92,7 @@ def find(settings: Settings, digest: str) -> tuple[int, str]:
     if len(digest) < SHORTEST or len(found) != 1:
         there = ", ".join(name for _, name, _, _ in known) or "none: meander rebuild makes them"
         raise MeanderError(
-            f"{counted(len(found), 'state')} called {digest}; there are: {there}"
+            f"{len(found) or 'no'} states are called {digest}; there are: {there}"
             if len(digest) >= SHORTEST
             else f"give {SHORTEST} digits of the digest at the least; there are: {there}"
         )

@@ -41,7 +41,9 @@ def publish(deployment: Settings) -> Iterator[Publish]:
     """Yield what writes answers as workers do, to the events at these offsets of a partition."""
     producer = KafkaProducer(bootstrap_servers=deployment.kafka.brokers)
 
-    def send(*offsets: int, partition: int = 0, value: bytes | None = None) -> None:
+    def send(
+        *offsets: int, partition: int = 0, value: bytes | None = None, header: bytes | None = None
+    ) -> None:
         for offset in offsets:
             answer = Prediction(
                 id=f"e{partition}-{offset}", timestamp=offset, prediction="no", served_by="rule:prior"
@@ -51,7 +53,7 @@ def publish(deployment: Settings) -> Iterator[Publish]:
                 deployment.topic("predictions"),
                 msgspec.json.encode(answer) if value is None else value,
                 b"k",
-                headers=[("meander-source", source), ("meander-inputs", b"labels=0,control=0")],
+                headers=[("meander-source", source if header is None else header)],
                 partition=partition,
             )
         producer.flush()
@@ -132,4 +134,12 @@ def test_what_is_wrong_is_said(deployment: Settings, publish: Publish) -> None:
         consumer(deployment) as answers,
         pytest.raises(MeanderError, match="offset 0 is no prediction"),
     ):
+        list(answers)
+
+
+def test_a_header_that_is_no_text_is_named(deployment: Settings, publish: Publish) -> None:
+    """Where a source should stand are bytes of something else: the record is named, whoever wrote it."""
+    publish(0)
+    publish(1, header=b"events:0:\xff\xfe")
+    with consumer(deployment) as answers, pytest.raises(MeanderError, match="offset 1 is no prediction"):
         list(answers)

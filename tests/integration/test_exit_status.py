@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from producers.publisher import Publisher
+from stream.adapters.brokers import free_ports
 from stream.cli import main
 from stream.processing.processor import Processor
 from stream.processing.standing import Status
@@ -107,6 +109,20 @@ def test_what_cannot_serve_ends_with_a_sentence(deployed: Settings, tmp_path: Pa
         port = taken.getsockname()[1]
         status, said = run(file.parent, "ops", file.name, "--port", str(port))
     assert (status, f"127.0.0.1:{port} cannot be listened on" in said) == (2, True), said
+
+
+def test_where_no_broker_is_one_sentence_says_so(deployed: Settings, tmp_path: Path) -> None:
+    """2, the address that was tried and what to do; nothing of what the library tells."""
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    text = Path(str(deployed.file)).read_text(encoding="utf-8").replace(deployed.kafka.brokers, nowhere)
+    (tmp_path / "away.toml").write_text(text, encoding="utf-8")
+    with ThreadPoolExecutor() as pool:
+        commands = (("worker",), ("why",), ("forget", "--key", "ann", "--reason", "asked us to"))
+        told = list(pool.map(lambda words: run(tmp_path, words[0], "away.toml", *words[1:]), commands))
+    for status, said in told:
+        assert (status, said.count("\n")) == (2, 1), said
+        assert said.startswith(f"meander: {nowhere}: ")
+        assert "Is a broker there" in said
 
 
 def test_foreign_transitions_are_named(deployed: Settings) -> None:

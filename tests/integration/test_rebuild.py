@@ -98,6 +98,8 @@ def test_a_poisoned_span_is_unlearned_beside_the_worker(
     listed = shell("install", file)
     assert len(listed.splitlines()) == 2
     shell("install", file, digest[:8], "--reason", "nobody is there", "--wait", "0.1", status=3)
+    worse = ("--without", "0..1700", "--install", "--reason", "without what was good")
+    assert "Not installed: over" in shell("rebuild", file, *worse, status=1)
     shell("install", file, digest[:8], "--delete")
     gone = shell("replay", file, "--topic", "--compare", status=2)
     assert f"installed the state {digest}, which cannot be had any more" in gone
