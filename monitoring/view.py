@@ -11,7 +11,8 @@ class Figures(Struct, kw_only=True):
     Attributes
     ----------
     error_served, error_rules
-        Loss of late, in [0, 1]: of what was answered, and of the best rule.
+        Loss of late, in [0, 1]: of what was answered, and of the best rule or baseline among those that
+        answer nine tenths of the events.
     events_per_second, labels_per_second
         Over the last seconds.
     latency_median, latency_99
@@ -268,7 +269,7 @@ class Point(Struct, kw_only=True):
     at
         Milliseconds since 1970.
     served, rules
-        Loss of late of what was answered, and of the best rule.
+        Loss of late of what was answered, and of the best rule or baseline that answers about everything.
     champion, previous
         Of these.
     challengers

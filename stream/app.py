@@ -29,7 +29,9 @@ SWITCH = (
     0.0005  # seconds after which a thread lets others run: beside the lane work the consumer's, and snapshots
 )
 log = logging.getLogger("meander.worker")
-COLLECTIONS = (50_000, 20, 20)  # thresholds of garbage collection: each full one walks through all that waits
+COLLECTIONS = (10_000, 5, 400)
+"""Thresholds of garbage collection. A full one walks through all that waits, so it comes seldom. A young one
+stops whoever asks over HTTP for as long as it walks through what is new: 50,000 objects take some 8 ms."""
 
 
 def build_app(settings: Settings) -> MeanderApp:

@@ -41,7 +41,7 @@ class Chart {
     const lines = [{ key: "champion", name: "Champion", of: (p) => p.champion }];
     slots.forEach((slot, i) => lines.push({ key: `challenger${i}`, name: `Challenger ${slot}`, of: (p) => p.challengers[slot] ?? null }));
     lines.push({ key: "previous", name: "Previous", of: (p) => p.previous });
-    lines.push({ key: "rules", name: "Rules", of: (p) => p.rules });
+    lines.push({ key: "rules", name: "Best rule or baseline", of: (p) => p.rules });
     lines.push({ key: "served", name: "Served", of: (p) => p.served });
     return lines.filter((line) => this.points.some((p) => line.of(p) !== null && line.of(p) !== undefined));
   }

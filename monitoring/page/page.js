@@ -146,7 +146,7 @@ function showActions(view) {
 function showFigures(f) {
   const better = f.error_served !== null && f.error_rules !== null ? 100 * (f.error_rules - f.error_served) : null;
   const figures = [
-    ["error", "Error served", percent(f.error_served), better === null ? "no labels yet" : `${Math.abs(better).toFixed(1)} pts ${better >= 0 ? "better" : "worse"} than rules`, better !== null && better < -2],
+    ["error", "Error served", percent(f.error_served), f.error_served === null ? "no labels yet" : better === null ? "no rule answers all" : `${Math.abs(better).toFixed(1)} pts ${better >= 0 ? "better" : "worse"} than the best rule`, better !== null && better < -2],
     ["events", "Events per second", rate(f.events_per_second), `${rate(f.labels_per_second)} labels/s`, false],
     ["latency", "Latency, 99th", span(f.latency_99), `median ${span(f.latency_median)}`, f.latency_99 > 0.25],
     ["lag", "Lag", count(f.lag_records), f.lag_partition === null ? "nothing waits" : `worst ${span(f.lag_seconds)}, partition ${f.lag_partition}`, f.lag_seconds > 5],

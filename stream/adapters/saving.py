@@ -19,6 +19,7 @@ log = logging.getLogger("meander.worker")
 
 STALL = 0.005  # seconds of encoding that the event loop may stand still for
 PIECE = 2_500  # entries of a journal that are encoded while batches wait
+BITE = 500  # of these so many without a look at the event loop: who asks over HTTP waits for no more
 RETRY = 1.0  # seconds until the next try after a snapshot could not be saved, at least
 
 
@@ -153,10 +154,16 @@ class Saver:
         """
         spent, size = 0.0, 0
         while True:
+            appended: list[Appended] = []
             async with self._lock:
-                began = time.thread_time()
-                appended = partition.processor.write_ahead(PIECE)
-                spent += time.thread_time() - began
+                for _ in range(PIECE // BITE):
+                    began = time.thread_time()
+                    bite = partition.processor.write_ahead(BITE)
+                    spent += time.thread_time() - began
+                    appended += bite
+                    if not bite:
+                        break
+                    await asyncio.sleep(0)
             if not appended:
                 return spent, size
             spent += await asyncio.to_thread(self._append, number, appended)

@@ -117,7 +117,7 @@ def _table(view: Any) -> Any:
         whom = f" {a.slot}{f' {a.version}' if a.version else ''}" if a.slot else ""
         advice.append(Text(f"  partition {a.partition}  {a.id}  {a.would}{whom}: {a.reason}"))
     numbers = (
-        f"error {_percent(f.error_served)}, rules {_percent(f.error_rules)};"
+        f"error {_percent(f.error_served)}, best rule {_percent(f.error_rules)};"
         f" {f.events_per_second:.0f} events/s, {f.labels_per_second:.0f} labels/s; {f.lag_records} wait;"
         f" {f.pending} without a label; {f.dead_letters} dead letters; {f.unaccounted} unaccounted"
     )
