@@ -62,7 +62,9 @@ _SLOW_EACH = Seat("lr", "one_vs_rest", "a logistic regression for each class")
 _QUICK_EACH = Seat("lr-fast", "one_vs_rest_fast", "learns ten times faster: for a moving world")
 _NEAR = Seat("near-rows", "near_rows", "the nearest of the last 1,000 rows: non-linear, renews itself")
 _WAVES = Seat("waves", "waves", "a smooth curve through all features at once")
-_TREE = Seat("tree", "hoeffding_adaptive_tree_fast", "splits soon: for deep rules over categories")
+_TREE = Seat(
+    "tree", "hoeffding_adaptive_tree_fast", "splits on little evidence: for deep rules over categories"
+)
 _CURVES = Seat("curves", "additive_regression", "a curve for each number; cannot diverge")
 _LINES = Seat("lr", "linear_regression_robust", "straight lines; cannot diverge")
 _NEAR_NUMBERS = _NEAR._replace(recipe="near_rows_regressor")

@@ -229,9 +229,9 @@ def adaptive_random_forest(
 
 @_recipe(*CLASSES, renews=True)
 def hoeffding_adaptive_tree_fast(
-    d: Definition, *, grace_period: int = 50, delta: float = 0.01, tau: float = 0.1
+    d: Definition, *, grace_period: int = 200, delta: float = 0.01, tau: float = 0.1
 ) -> base.Estimator:
-    """Hoeffding adaptive tree that splits soon and on less evidence: for deep rules over categories."""
+    """Hoeffding adaptive tree that splits on less evidence: for deep rules over categories."""
     return hoeffding_adaptive_tree(
         d, grace_period=grace_period, delta=delta, tau=tau, bootstrap_sampling=False
     )
