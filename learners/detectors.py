@@ -8,7 +8,7 @@ from typing import Any, Self
 from msgspec import Struct, structs
 from river import drift
 
-from learners.bets import Rise
+from learners.bets import RISE_BUDGET, Rise
 from learners.definition import Definition
 from learners.errors import DefinitionError
 
@@ -23,6 +23,8 @@ DETECTORS: dict[str, Callable[..., Any]] = {
     "HDDMW": drift.binary.HDDMW,
 }
 BINARY = frozenset({"DDM", "EDDM", "HDDMA", "HDDMW"})  # take errors of 0 or 1 only
+SPELLS = 10.0  # errors on a class come in spells, for each rare label moves the threshold: so much more proof
+LEARNING = 10_000  # labels after which a loss of classes is watched, however seldom some of them come
 RECENT, REFERENCE = 50, 2000  # labels in the two running means that tell a rise from a fall
 
 
@@ -239,6 +241,9 @@ class ClassMonitor:
     `Monitor` that sees its events alone. Every event is seen by one, so the budgets of all together are
     those of one. Where one class is taken for another less often to the same amount, no loss rose.
 
+    Nothing is signalled before each class has come `RECENT` times, or `LEARNING` labels in all: until then
+    models find out that there are others at all, and errors go from one class to the next.
+
     Parameters
     ----------
     name, parameters, seed, cooldown, member
@@ -272,6 +277,7 @@ class ClassMonitor:
         self._names = dict(names or {})
         self._wait = 0
         self._of: dict[Any, Monitor] = {}
+        self._came: dict[Any, int] = {}  # labels of each class
 
     def another(self) -> Self:
         """Return one that is made alike, and has seen nothing."""
@@ -286,10 +292,14 @@ class ClassMonitor:
         monitor = self._of.get(label)
         if monitor is None:
             monitor = self._of[label] = Monitor(*self._make, 0, self.member)
+        came = self._came
+        came[label] = came.get(label, 0) + 1
         if self._wait:
             self._wait -= 1
         signal = monitor.update(1.0 if loss > 0.0 else 0.0)
         if signal is None or self._wait:
+            return None
+        if min(came.values()) < RECENT and sum(came.values()) < LEARNING:
             return None
         others = sum(m.rise for m in self._of.values())  # its own has begun afresh
         if signal.after - signal.before + others <= 0.0:
@@ -301,7 +311,10 @@ class ClassMonitor:
 def make_monitor(definition: Definition, member: str | None = None) -> Monitor | ClassMonitor:
     """Return what watches the loss that a definition declares."""
     drift = definition.drift
-    made = drift.detector, drift.parameters, definition.seed, drift.cooldown, member
+    parameters = drift.parameters
+    if definition.loss == "balanced" and drift.detector == "bet":
+        parameters = {"budget": SPELLS * RISE_BUDGET, **parameters}
+    made = drift.detector, parameters, definition.seed, drift.cooldown, member
     if definition.loss != "balanced":
         return Monitor(*made)
     if definition.task == "binary":

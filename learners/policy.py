@@ -312,7 +312,9 @@ def _on_challengers(definition: Definition, roster: Roster, evidence: Evidence) 
             others.append(Decision(Kind.ADMITTED, member.number, reason, numbers))
         elif member.started and _is_lost(proof, definition):
             numbers = compared(member, rival, proof, need, evidence.delay)
-            reason = f"{member.slot} has proved nothing in {proof.labels} labels."
+            worse = proof.against >= 1.0 / drift.alpha
+            proved = f"worse than {rival.slot}" if worse else "nothing"
+            reason = f"{member.slot} has proved {proved} in {proof.labels} labels."
             others.append(Decision(Kind.DROPPED, member.number, reason, numbers))
     for _, member in roster.admitted:
         if member.idle >= IDLE and member is not roster.champion:

@@ -64,6 +64,12 @@ def test_a_steady_world_is_quiet(seed: int) -> None:
     assert run(replace(alternating(5000), seed=seed)) == []
 
 
+def test_one_positive_in_a_hundred_is_quiet_under_the_loss_balanced() -> None:
+    """Models find out that there are positives, and err more often on the others: no rise of the loss."""
+    made = Scenario((Segment(6000, prior=0.01),), seed=1)
+    assert [t for t in run(made, "fast", {"loss": "balanced"}) if t.kind == "concept"] == []
+
+
 def test_a_scenario_is_replayed_by_its_name(tmp_path: Path) -> None:
     """As from a file of it: the report counts its rows, the transitions have its signals."""
     toml = tmp_path / "stagger.toml"

@@ -76,6 +76,16 @@ def test_classes_watched_apart_are_quiet_in_a_steady_world() -> None:
     assert sum(monitor.update(*seen) is not None for seen in rare(2, 200_000, 200_000)) <= 20
 
 
+def test_nothing_is_told_while_models_find_out_that_there_are_others() -> None:
+    """Errors on the frequent class rise: with 20 rare labels so far that is learning, with 60 it is not."""
+    for rows, signals in ((2000, 0), (6000, 1)):
+        monitor = ClassMonitor("bet", {}, 1)
+        told = [
+            monitor.update(float(n % 10 == 0 if n < rows else n % 2), n % 100 == 99) for n in range(rows + 90)
+        ]
+        assert sum(signal is not None for signal in told) == signals
+
+
 def test_a_mistake_exchanged_for_another_is_no_rise() -> None:
     """More false alarms and as many fewer misses: the balanced loss is what it was."""
     monitor, told = ClassMonitor("bet", {}, 1), []

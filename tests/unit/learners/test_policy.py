@@ -103,7 +103,10 @@ def test_a_worse_challenger_is_dropped_early() -> None:
     case = Case(drift=DRIFT)
     number = case.roster.start_challenger().number
     case.play(number, 0.0, 1.0, 60)
-    assert case.decided() == [Kind.DROPPED]
+    (dropped,) = decide(case.definition, case.roster, case.evidence, [])
+    assert (dropped.kind, dropped.reason) == (
+        Kind.DROPPED, "lr-next has proved worse than lr in 60 labels.",
+    )  # fmt: skip
 
 
 def test_the_better_of_two_is_promoted() -> None:
