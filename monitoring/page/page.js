@@ -10,7 +10,7 @@ const KINDS = {
   kept: "Kept after its check", undone: "Undone after its check", forgotten: "Forgotten",
   redefined: "Definition changed", benched: "Benched", returned: "Back from the bench", installed: "Installed", archived: "State kept",
 };
-const SIGNALS = { concept: "Concept drift", data: "Data drift", prediction: "Prediction drift", label_silence: "Labels fell silent", producer: "Producer fault", latency: "Latency" };
+const SIGNALS = { concept: "Concept drift", data: "Data drift", prediction: "Prediction drift", label_silence: "Labels fell silent", producer: "Producer fault" };
 const ROLES = { champion: "champion", challenger: "challenger", previous: "previous", fallback: "rule" };
 const SERVING = { champion: "Champion", fallback: "Rules", warm_up: "Rules (warm-up)", nobody: "Nobody" };
 const TASKS = { binary: "Binary classification", multiclass: "Multiclass classification", regression: "Regression" };

@@ -44,6 +44,7 @@ _PROPERTIES = {
     "broker.session.timeout.ms": "4000",  # how long a killed node's registration bars the next one
     "broker.heartbeat.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    "log.cleaner.backoff.ms": "1000",
 }
 _HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from producers.client import MeanderClient
@@ -59,6 +59,20 @@ def told(settings: Settings, topic: str) -> Told:
     return found
 
 
+def compact(settings: Settings) -> None:
+    """Have the broker compact at once what it would compact within the minute."""
+    soon = {"segment.ms": "100", "max.compaction.lag.ms": "1", "min.cleanable.dirty.ratio": "0.001"}
+    topic = settings.topic("latest")
+    with administer(settings.kafka) as client:
+        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, soon)])
+    time.sleep(0.3)
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.brokers)
+    for number in range(PARTITIONS):  # a segment ends with the first record that comes after its time
+        producer.send(topic, None, b"k3", headers=[("meander-source", b"control:0:0")], partition=number)
+    producer.flush()
+    producer.close()
+
+
 def send(settings: Settings) -> None:
     with MeanderClient(settings.kafka.brokers, settings.definition.name) as client:
         for i in range(EVENTS):
@@ -101,6 +115,16 @@ def test_it_says_what_was_answered_last(deployed: Settings) -> None:
             offsets = [offset for _, offset, _ in rows]
             assert offsets == sorted(offsets), key
     assert sum(map(len, latest.values())) < 1.5 * EVENTS
+
+    compact(deployed)
+    deadline = time.monotonic() + 40
+    while any(len(rows) > 1 for key, rows in told(deployed, "latest").items() if key != b"k3"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    table = told(deployed, "latest")
+    assert {key: rows[-1] for key, rows in latest.items() if key != b"k3"} == {
+        key: rows[-1] for key, rows in table.items() if key != b"k3"
+    }
 
 
 def test_the_topic_is_compacted_and_made_on_request(deployed: Settings) -> None:
