@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from stream import toml
 from stream.adapters.brokers import free_ports
@@ -149,8 +149,17 @@ def test_it_shows_what_the_api_says(page: Page, deployed: Deployed) -> None:
     expect(page.locator("#curves-table tbody tr").first).to_contain_text("%")
 
 
+def lost(route: Route) -> None:
+    """Let a request through, and lose its answer."""
+    route.fetch()
+    route.abort()
+
+
 def test_an_action_by_keyboard_alone_takes_effect(page: Page, deployed: Deployed) -> None:
-    """From the button through the dialog: every partition freezes, and the page says who and why."""
+    """From the button through the dialog: every partition freezes, and the page says who and why.
+
+    Where the answer is lost, confirming again does it once.
+    """
     page.locator("[data-action=freeze]").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#dialog-title")).to_have_text("Freeze learning")
@@ -171,7 +180,10 @@ def test_an_action_by_keyboard_alone_takes_effect(page: Page, deployed: Deployed
 
     page.locator("[data-action=unfreeze]").click()
     page.locator("#reason").fill("labels are right again")
+    page.route("**/api/v1/actions", lost, times=1)
     page.locator("#confirm").click()
+    expect(page.locator("#refusal")).to_contain_text("Confirm again, and it is done once.")
+    page.locator("#confirm").click()  # with the key of before: a second command would be rejected
     expect(page.locator("#progress")).to_have_text(re.compile("Unfreeze everywhere: done"), timeout=15_000)
     expect(page.locator("#why")).not_to_contain_text("Learning is frozen")  # as told once a second
     assert deployed.state()["frozen"] == 0
