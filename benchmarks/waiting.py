@@ -4,12 +4,13 @@ Ten numeric features, three members. For each number that waits: bytes of memory
 event, of a label that comes (of a random one of those that wait) and of one whose time is over; the first
 snapshot, written in pieces between batches; one when 1,000 more wait; how long a restart takes; and the
 longest that any of this held a partition up (but for ticks, which end up to 5,000 waits, while inputs are
-silent). Time is processor time, and garbage is collected as seldom as in a worker: with Python's own settings
-one that walks through all that waits falls into any.
+silent). Then they change as fast as they can, 25,000 between two snapshots: an event comes, and a label for
+any of those that wait; microseconds for both, what a snapshot appends, and the longest hold-up. Time is
+processor time, and garbage is collected as seldom as in a worker: with Python's own settings one that walks
+through all that waits falls into any.
 """
 
 import gc
-import json
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ from stream.messages import Record
 from stream.processing.processor import Processor
 from stream.processing.segments import Appended
 
+ROUNDS, EACH = 20, 25_000
 FEATURES = tuple(f"feature_{n}" for n in range(10))
 START = 1_700_000_000_000
 
@@ -84,11 +86,15 @@ class Row(msgspec.Struct):
     more_ms: float
     restart_s: float
     longest_ms: float
+    churn_us: float
+    churn_mb: float
+    churn_ms: float
 
 
 TITLES = (
     "waiting", "bytes each", "event µs", "label µs", "expiry µs", "first snapshot MB", "s", "pieces",
-    "1,000 more kB", "ms", "restart s", "longest hold-up ms",
+    "1,000 more kB", "ms", "restart s", "longest hold-up ms", "in change: µs", "a snapshot MB",
+    "longest hold-up ms",
 )  # fmt: skip
 
 
@@ -140,6 +146,24 @@ class Worker:
         return time.process_time() - begin
 
 
+def churn(
+    worker: Worker, there: list[int], offset: int, first: int, rng: random.Random
+) -> tuple[float, float]:
+    """Let one come for each that goes; return microseconds for both, and bytes that a snapshot appends."""
+    spent, size = 0.0, 0
+    for round_ in range(ROUNDS):
+        for n in range(first + round_ * EACH, first + (round_ + 1) * EACH):
+            at = rng.randrange(len(there))
+            gone, there[at] = there[at], n
+            spent += worker.timed(partial(worker.processor.process, event(n)))[1]
+            spent += worker.timed(partial(worker.processor.process, label(offset, gone)))[1]
+            offset += 1
+        size += worker.save()[1]
+        for segment in worker.stored.keys() - set(worker.processor.segments()):
+            del worker.stored[segment]
+    return 1e6 * spent / (ROUNDS * EACH), size / ROUNDS
+
+
 def measure(made: Definition, count: int) -> Row:
     """Let so many wait, and look."""
     worker, rng = Worker(made), random.Random(1)
@@ -157,13 +181,17 @@ def measure(made: Definition, count: int) -> Row:
     restart = worker.restart(data)
     chosen = rng.sample(range(200, 200 + count), min(1000, count // 2))
     late = worker.process([label(200 + k, n) for k, n in enumerate(chosen)])
-    end = int(json.loads(event(1200 + count).value or b"")["timestamp"]) + 3_600_000
+    longest, worker.longest = worker.longest, 0.0
+    there = sorted(set(range(200, 1200 + count)) - set(chosen))
+    both, appended = churn(worker, there, 200 + len(chosen), 1200 + count, rng)
+    churned = worker.longest
+    end = START + 1200 + count + ROUNDS * EACH + 3_600_000
     ticks = [tick(n, end + n * 1000) for n in range(2)]
-    longest, expired = worker.longest, worker.processor.books.expired
+    expired = worker.processor.books.expired
     over = worker.process(ticks) * len(ticks) / max(1, worker.processor.books.expired - expired)
     return Row(
         count, each, more, late, over, first / 1e6, seconds, pieces, size / 1e3, took * 1e3, restart,
-        longest * 1e3,
+        longest * 1e3, both, appended / 1e6, churned * 1e3,
     )  # fmt: skip
 
 
