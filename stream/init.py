@@ -198,7 +198,8 @@ def _amount(survey: Survey, column: Column) -> Truth:
         lines += [f"min = {room[0]}  # {said}", f"max = {room[1]}"]
     lines += _odd(survey, column, column.present - column["integer"] - column["number"], "no numbers")
     summary = f"predicts a number: {column.span}"
-    return Truth("regression", {}, [*lines, *toml.defaults(Label, skip=("classes", "min", "max"))], summary)
+    lines += [*toml.defaults(Label, skip=("classes", "min", "max")), _assumed(0.0)]
+    return Truth("regression", {}, lines, summary)
 
 
 def _classes(survey: Survey, column: Column, task: Task, classes: dict[ClassName, int]) -> Truth:
@@ -227,7 +228,16 @@ def _classes(survey: Survey, column: Column, task: Task, classes: dict[ClassName
     lines += _odd(survey, column, 0, "")
     some = ", ".join(shares[:8]) + (", ..." if len(shares) > 8 else "")
     skip = ("classes", "positive", "default", "min", "max")
-    return Truth(task, classes, [*lines, *toml.defaults(Label, skip)], f"{len(classes)} classes: {some}")
+    lines += [*toml.defaults(Label, skip), _assumed(most)]
+    return Truth(task, classes, lines, f"{len(classes)} classes: {some}")
+
+
+def _assumed(label: Any) -> str:
+    """Return the line that says how to learn from a label that never comes."""
+    line = f"# expire_as = {toml.value(label)}"
+    return (
+        f"{line:<26}  # No label within ttl means this one, which is learned; without it that is only counted"
+    )
 
 
 def _odd(survey: Survey, column: Column, strangers: int, what: str) -> list[str]:

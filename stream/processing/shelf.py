@@ -19,6 +19,7 @@ HOT = 1024  # a label that comes within so many events finds its prediction unpa
 HEAD = Layout("<qqI")  # sequence number, time in milliseconds, segment it stands in
 NOWHERE = 0xFFFFFFFF  # a segment's number of what stands in none; of what no longer stands in it, any
 FRAME = 5_000  # entries appended in one piece
+LEAST = 500  # entries moved out of a segment that is given up, where as few are appended in one piece
 SHARDS = 64  # dicts that hold what is written: making room in one of a million entries takes 0.1 s
 LOOKS = 4  # ids that are looked at for each entry that is to be written again, some of which are gone
 
@@ -242,7 +243,7 @@ class Shelf(Generic[T]):
             frame = self._frame(min(FRAME, count - start), bounded=most is not None)
             appended += self._append(frame, gone)
             gone = []
-        return appended + self._clean()
+        return appended + self._clean(FRAME if most is None else max(most, LEAST))
 
     def _frame(self, most: int, *, bounded: bool) -> list[tuple[str, bytes]]:
         """Return so many of the entries that are not written yet, as they are to be written."""
@@ -282,12 +283,12 @@ class Shelf(Generic[T]):
         self._written.setdefault(segment, []).extend(identifier for identifier, _ in frame)
         return self.segments.append([frame, gone])
 
-    def _clean(self) -> list[Appended]:
-        """Give up segments that hold little, one frame at a time."""
+    def _clean(self, most: int) -> list[Appended]:
+        """Give up segments that hold little, so many entries at a time."""
         appended: list[Appended] = []
         for number in self.segments.worth_dropping(self._live):
             alive = self._live.get(number, 0)
-            again = self._taken(self._written[number], number.__eq__, min(alive, FRAME)) if alive else []
+            again = self._taken(self._written[number], number.__eq__, min(alive, most)) if alive else []
             if alive > len(again):
                 self._live[number] = alive - len(again)
             else:

@@ -150,6 +150,15 @@ def test_a_wished_task_is_taken():
     assert definition(data, task="regression")[0].task == "regression"
 
 
+@pytest.mark.parametrize("labels", [["no", "yes", "no"], ["1.5", "2.75", "9.25"]])
+def test_what_no_label_may_mean_is_a_line_that_holds(labels):
+    """No click within an hour means no click: whoever wants that takes away a # sign."""
+    data = [{"x": str(n % 7), "y": labels[n % 3]} for n in range(90)]
+    _, text = definition(data)
+    found = parse_settings(tomllib.loads(text.replace("# expire_as", "expire_as")), "d.toml").definition
+    assert found.label.expire_as in ("no", 0.0)
+
+
 def test_a_rare_class_is_spoken_of():
     """With 1% positives the definition says that accuracy tells little."""
     data = [{"x": str(i % 17), "y": "fraud" if i % 100 == 0 else "fine"} for i in range(1000)]
