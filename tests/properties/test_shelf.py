@@ -52,6 +52,7 @@ def test_a_shelf_is_a_dict_in_time_order(steps: list[tuple]) -> None:
             if step == "lost":
                 there.write_all_again()
                 continue
+            assert there.unwritten == 0
             named = there.segments.named()
             alive = sum(len(value) + 30 for *_, value in held.values())
             assert sum(n.length for n in named) <= 3 * alive + 1000

@@ -159,6 +159,37 @@ def test_labels_that_stop_hold_time_only_so_long() -> None:
     assert partition.p.books.expired > 0
 
 
+def test_a_restart_knows_how_far_labels_had_come() -> None:
+    """Where labels are silent what is on its way does not expire, whoever goes on."""
+    partition = Partition()
+    partition.event("a", 0)
+    partition.event("b", 55)
+    partition.label("b", 55)
+    partition.p = restarted(partition.p)
+    partition.event("c", 64)
+    assert partition.p.books.expired == 0
+
+
+def test_the_pool_moves_less_by_what_comes_late() -> None:
+    """Three events later by half as much as at once: the step over the root of 1 + lag."""
+    moved = []
+    for others in (0, 3):
+        inputs = Inputs()
+        models = {"lr": {"recipe": "logistic_regression"}, "nb": {"recipe": "naive_bayes"}}
+        p = Processor(definition(label=LABEL, models=models, warm_up=0, rules={}))
+        for n in range(40):
+            event = {"id": f"l{n}", "timestamp": n, "features": {"x": n % 7 - 3.0}}
+            run(p, [inputs.add("events", {**event, "label": ["no", "yes"][n % 7 > 3]}, n)])
+        before = list(p.learn.roster.pool.weights)
+        for n in range(others + 1):
+            event = {"id": f"e{n}", "timestamp": 50, "features": {"x": 2.0}}
+            run(p, [inputs.add("events", event, 50)])
+        run(p, [inputs.add("labels", {"id": "e0", "timestamp": 60, "label": "no"}, 60)])
+        moved.append([now - then for now, then in zip(p.learn.roster.pool.weights, before, strict=True)])
+    assert any(moved[0])
+    assert moved[0] == pytest.approx([2 * step for step in moved[1]])
+
+
 def test_ticks_pass_time_when_everything_is_silent() -> None:
     """A tick ends what is over, and is told."""
     partition = Partition()
