@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.processing.shelf import Shelf
@@ -28,6 +28,7 @@ def first_of(stored: dict[str, bytes], segment: str, length: int) -> bytes:
     return stored[segment][:length]
 
 
+@settings(max_examples=300)
 @given(steps=steps)
 def test_a_shelf_is_a_dict_in_time_order(steps: list[tuple]) -> None:
     """Found is what was put, oldest first; the journal tells the same and never grows without end."""
