@@ -92,7 +92,7 @@ DAY = (
     Chapter("Traffic starts: no label has come, rules answer alone", (Kind.STARTED,), "rules", labels=False,
             flipped=False),
     Chapter("Labels come: a model proves itself and takes over", (Kind.WARMED_UP, Kind.PROMOTED),
-            flipped=False, least=800),
+            flipped=False, least=2000),
     Chapter("The relation flips: drift is signalled, rules take over, a fresh version starts",
             (Kind.SIGNAL, Kind.FELL_BACK, Kind.RETRAINED), "rules"),
     Chapter("A challenger proves better, and serves", (Kind.PROMOTED, Kind.RESUMED), least=400),

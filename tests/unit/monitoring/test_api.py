@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -70,6 +71,7 @@ class Deployment:
             }
         )
         self.hand, self.inputs, self.broken = Hand(), Inputs(), False
+        self.order = threading.Lock()
         self.processors = [Processor(definition, number) for number in range(2)]
         self.board = Board("tiny", "binary", 2)
         self.sent: list[Mapping[int, Command]] = []
@@ -105,10 +107,11 @@ class Deployment:
         """Apply commands at once, as the control topic would; or refuse, as a broker that is gone."""
         if self.broken:
             raise TopicError("no broker")
-        self.sent.append(commands)
-        for number, command in commands.items():
-            self.feed("control", msgspec.to_builtins(command), only=number)
-        self.tell()
+        with self.order:  # threads send: a topic orders what comes at the same time
+            self.sent.append(commands)
+            for number, command in commands.items():
+                self.feed("control", msgspec.to_builtins(command), only=number)
+            self.tell()
 
 
 def serve(
