@@ -62,6 +62,7 @@ class Board:
         self._log: list[tuple[int, int, int, Transition]] = []
         self._happenings: list[Happening] | None = None
         self._arrived = 0
+        self._reached: dict[int, int] = {}  # by partition: record time of the newest transition
 
     def take_status(self, status: Status) -> None:
         """Take one record of the status topic."""
@@ -90,6 +91,8 @@ class Board:
         if transition.kind in QUIET:
             return
         self._arrived += 1  # within a partition the order of arrival is that of the log
+        # and a command is carried out before events that were written a moment earlier
+        at = self._reached[partition] = max(at, self._reached.get(partition, at))
         insort(self._log, (at, partition, self._arrived, transition), key=lambda entry: entry[:3])
         del self._log[:-HAPPENINGS]
         self._happenings = None
