@@ -93,9 +93,8 @@ class Foresight:
         self._counts, self._losses = [0] * (2 * BINS), [0.0] * (2 * BINS)  # labels, and their mean loss
         self._sizes = [0.0] * (2 * BINS)  # mean absolute error, where answers are numbers
         self._recent: deque[int] = deque(maxlen=WINDOW)  # bins of the last answers
-        self._known: deque[tuple[int, float, float]] = deque(
-            maxlen=WINDOW
-        )  # bin, loss, size: with their label
+        # bin, loss and size of the last answers that got their label
+        self._known: deque[tuple[int, float, float]] = deque(maxlen=WINDOW)
         self.blocks: dict[int, Block] = {}
         self._number, self._block = -1, Block(0)
         self._last: float | None = None  # expected when the last block was full

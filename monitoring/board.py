@@ -59,10 +59,10 @@ class Board:
         self.commands: dict[str, dict[int, Transition]] = {}
         self._before: dict[int, deque[Status]] = {}
         self._points: dict[int, deque[Point]] = {}
-        self._log: list[tuple[int, int, int, Transition]] = []
+        self._log: list[tuple[int, int, int, int, Transition]] = []  # order of the first three; record's time
         self._happenings: list[Happening] | None = None
         self._arrived = 0
-        self._reached: dict[int, int] = {}  # by partition: record time of the newest transition
+        self._reached: dict[int, int] = {}  # by partition: latest record time
 
     def take_status(self, status: Status) -> None:
         """Take one record of the status topic."""
@@ -91,9 +91,9 @@ class Board:
         if transition.kind in QUIET:
             return
         self._arrived += 1  # within a partition the order of arrival is that of the log
-        # and a command is carried out before events that were written a moment earlier
-        at = self._reached[partition] = max(at, self._reached.get(partition, at))
-        insort(self._log, (at, partition, self._arrived, transition), key=lambda entry: entry[:3])
+        # and a command is carried out before events that were written earlier, so that times may go back
+        reached = self._reached[partition] = max(at, self._reached.get(partition, at))
+        insort(self._log, (reached, partition, self._arrived, at, transition), key=lambda entry: entry[:3])
         del self._log[:-HAPPENINGS]
         self._happenings = None
 
@@ -104,12 +104,14 @@ class Board:
         """
         if self._happenings is None:
             found: list[Happening] = []
-            for at, partition, _, transition in self._log:
+            for _, partition, _, at, transition in self._log:
                 known = next(
                     (
                         h
                         for h in reversed(found)
-                        if at - h.at <= TOGETHER and partition not in h.partitions and _same(h, transition)
+                        if abs(at - h.at) <= TOGETHER
+                        and partition not in h.partitions
+                        and _same(h, transition)
                     ),
                     None,
                 )
@@ -282,7 +284,7 @@ class Board:
     def _signals(self, partition: int | None) -> list[SignalRow]:
         """Return what was signalled, the newest first, as far as it is remembered."""
         rows: dict[tuple[str, str | None], SignalRow] = {}
-        for at, number, _, transition in self._log:
+        for _, number, _, at, transition in self._log:
             if transition.kind not in (Kind.SIGNAL, Kind.SIGNAL_ENDED) or partition not in (None, number):
                 continue
             evidence = transition.evidence

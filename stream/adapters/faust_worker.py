@@ -34,6 +34,7 @@ from stream.adapters.lane import (
     Row,
     Sender,
     kafka_consumer,
+    read_end,
 )
 from stream.adapters.latest import forgotten, last_of_each
 from stream.adapters.outbox import Outbox
@@ -305,8 +306,7 @@ class Lane:
             state = consumer._subscription.subscription.assignment.state_value(tp)
             if tp not in consumer._fetcher._records:  # else there is enough: the broker is not asked
                 heard[f"{tp.topic}[{tp.partition}]"] = state.timestamp
-            end = min(state.highwater or 0, state.lso or 0)  # not further than transactions are complete
-            behind = behind or (state.has_valid_position and state.position < end)
+            behind = behind or (state.has_valid_position and state.position < (read_end(state) or 0))
         settled = self.restoring or (self.ready and not self.app.rebalancing)
         return Signs(self.pulse, settled, self.processed, behind, heard, self._missing())
 
@@ -459,8 +459,9 @@ class Lane:
         """Whether inputs of a partition hold records not taken yet, as far as the last fetch tells."""
         assignment = kafka_consumer(self.app)._subscription.subscription.assignment
         for source, offset in partition.processor.next.items():
-            state = assignment.state_value(TP(self.settings.topic(source), partition.processor.partition))
-            if state is None or state.highwater is None or offset < min(state.highwater, state.lso or 0):
+            tp = TP(self.settings.topic(source), partition.processor.partition)
+            end = read_end(assignment.state_value(tp))
+            if end is None or offset < end:
                 return True
         return False
 

@@ -316,13 +316,25 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         return True
 
 
+def read_end(state: Any) -> int | None:
+    """Return how far a partition may be read, as the last fetch tells; None where that is not known.
+
+    That is not further than transactions are complete.
+    """
+    if state is None or state.highwater is None:
+        return None
+    end: int = min(state.highwater, state.lso or 0)
+    return end
+
+
 def _unread(consumer: Any, tp: TP) -> bool:
-    """Whether a partition holds records not taken yet, as far as the last fetch tells; True before any."""
+    """Whether a partition holds records not taken yet; True where that is not known."""
     assignment = consumer._subscription.subscription.assignment
     state = None if assignment is None else assignment.state_value(tp)
-    if state is None or not state.has_valid_position or state.highwater is None:
+    end = read_end(state)
+    if state is None or end is None or not state.has_valid_position:
         return True
-    return bool(state.position < min(state.highwater, state.lso or 0))
+    return bool(state.position < end)
 
 
 class LaneConsumer(driver.Consumer):

@@ -508,6 +508,16 @@ def test_what_happened_is_told_alike_in_whatever_order_partitions_are_read() -> 
     ]
 
 
+def test_what_happened_in_a_partition_is_told_in_the_order_of_its_log() -> None:
+    """A command is carried out before events written earlier: the page says so, and when each was."""
+    board = Board("tiny", "binary", 2)
+    for at, kind in ((NOW + 5, Kind.UNFROZEN), (NOW, Kind.PROMOTED), (NOW + 9, Kind.SIGNAL)):
+        transition = Transition(kind=kind, timestamp=0, position="events:0:0", slot="lr")
+        board.take_transition(0, at, transition)
+    told = [(h.kind, h.at - NOW) for h in board.view(None, NOW).happenings]
+    assert told == [("signal", 9), ("promoted", 0), ("unfrozen", 5)]
+
+
 def signal(at: int, kind: Kind = Kind.SIGNAL, **evidence: str) -> Transition:
     feature = evidence.get("feature", "")
     about = f"{feature} moved." if feature else "Something moved."
