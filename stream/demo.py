@@ -268,14 +268,11 @@ def _told(t: Transition) -> str:
 
 def read_back(settings: Settings, stream: Made) -> Summary:
     """Read what the topics hold, and judge it by the scenario's own labels."""
-    log = open_log(settings)
-    try:
+    with open_log(settings) as log:
         records = {
             topic: list(log.read(topic, 0, *log.bounds(topic, 0)))
             for topic in ("events", "predictions", "transitions")
         }
-    finally:
-        log.close()
     truths = [row["target"] for row in stream.rows()]
     decoder = msgspec.json.Decoder(Prediction)
     predictions = [decoder.decode(r.value or b"") for r in records["predictions"]]

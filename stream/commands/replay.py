@@ -74,9 +74,8 @@ def command(
         if topic:
             from stream.app import open_log, open_states
 
-            log, states = open_log(settings), open_states(settings, partition)
-            total = log.bounds("events", partition)[1]
-            with shown_progress(total) as progress:
+            states = open_states(settings, partition)
+            with open_log(settings) as log, shown_progress(log.bounds("events", partition)[1]) as progress:
                 result = replay_topics(settings.definition, partition, log, outcomes, progress, states)
         else:
             source = _source(file, scenario_name, seed)
@@ -140,7 +139,8 @@ def _compare(settings: Settings, partition: int) -> None:
     from stream.replay import differences
 
     states = open_states(settings, partition)
-    found = differences(settings.definition, partition, open_log(settings), states)
+    with open_log(settings) as log:
+        found = differences(settings.definition, partition, log, states)
     for line in found[:20]:
         click.echo(line, err=True)
     if found:
